@@ -1,0 +1,1 @@
+//! A load generator for memcached-protocol servers, and side-by-side benchmarks.

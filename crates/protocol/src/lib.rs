@@ -1,0 +1,1 @@
+//! The memcached protocols (classic text, meta, binary) as sans-IO codecs.

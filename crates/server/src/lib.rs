@@ -1,0 +1,1 @@
+//! The chassis of larder: listeners, workers, connections, the prefix router, statistics, reload.

@@ -1,0 +1,3 @@
+//! The chores of larder: test, bench, crash, tidy, services, soak, fuzz.
+
+fn main() {}
