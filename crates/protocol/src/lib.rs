@@ -1,1 +1,40 @@
 //! The memcached protocols (classic text, meta, binary) as sans-IO codecs.
+//!
+//! Bytes in, requests out; replies in, bytes out. Nothing here reads a socket, a clock or a store.
+//! The rules are written down in `docs/reference/protocol.md`.
+//!
+//! A server gives what it has read to [`Decoder::decode`] until that says [`Decoded::Incomplete`], executes
+//! each [`Request`], and spells what came of it with [`encode`] in the request's own [`Form`]. The same
+//! [`Command`] comes out of all three protocols, so there is one set of commands to execute.
+//!
+//! [`client`] is the other side: requests in, bytes out; bytes in, replies out.
+
+pub mod client;
+mod decode;
+mod encode;
+mod error;
+mod exptime;
+mod form;
+mod owned;
+mod request;
+mod response;
+
+pub use decode::{Choice, CloseReason, Decoded, Decoder, Limits, Protocol, Scratch, check_trailer};
+pub use encode::{encode, encode_after_value, encode_too_many_connections};
+pub use error::{Failure, FailureKind, ProtocolError};
+pub use exptime::{ExpTime, Expiry};
+pub use form::{BinaryForm, FlagSet, Form, MetaCommand, MetaForm, Opcode, TextForm};
+pub use owned::{OwnedForm, OwnedRequest};
+pub use request::{
+    Admin, Arithmetic, ClockChange, Command, CrawlerCommand, Delete, Direction, Dump, Get, Keys, KeysIter,
+    Lookup, LruCommand, Request, Sasl, ShutdownMode, SlabsCommand, Store, StoreMode, TooLarge, Touch,
+    WatchStreams,
+};
+pub use response::{Debug, Hit, Number, Response, Stored, Ttl, Value};
+
+/// The longest key, in bytes, in every protocol; for a base64 key it bounds the decoded key.
+pub const KEY_BYTES_MAX: usize = 250;
+
+/// The longest command line without its line end, in bytes. Only `get`, `gets`, `gat` and `gats` may be
+/// longer, up to [`Limits::multiget_line_bytes_max`].
+pub const LINE_BYTES_MAX: usize = 2048;

@@ -1,0 +1,1 @@
+//! The client's side: requests in, bytes out; bytes in, replies out.

@@ -1,0 +1,135 @@
+//! Errors a client sees, with their exact words. `docs/reference/protocol.md` has the table.
+
+/// An error that the protocol itself names, with exact words in text and a status in binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProtocolError {
+    /// No such command or argument: `ERROR`.
+    UnknownCommand,
+    /// Too few tokens, key too long, bad number in a storage line, a line shorter than two characters.
+    BadCommandLine,
+    /// A data block not followed by CRLF.
+    BadDataChunk,
+    /// `touch`, `gat`, `flush_all`: not a number.
+    InvalidExptime,
+    /// `incr`, `decr`: not a number.
+    InvalidDelta,
+    /// The item's value is no number.
+    NonNumeric,
+    /// The value is over the limit.
+    ValueTooLarge,
+    /// No memory for the value, and nothing to evict.
+    OutOfMemoryStoring,
+    /// No memory for the changed number.
+    OutOfMemory,
+    /// No memory for the answer.
+    OutOfMemoryReading,
+    /// A retrieval line over its bound; the connection is closed after it.
+    LineTooLong,
+    /// Meta: more than 20 tokens.
+    TooManyFlags,
+    /// Meta: the same flag twice.
+    DuplicateFlag,
+    /// Meta: no such flag.
+    InvalidFlag,
+    /// `ma`: any of the two.
+    InvalidOrDuplicateFlag,
+    /// Meta: a number missing or not numeric.
+    BadToken,
+    /// Meta: letter and token of `O` over 32 bytes.
+    OpaqueTooLong,
+    /// Meta: not base64.
+    BadKeyEncoding,
+    /// `ms`: no such mode.
+    InvalidSetMode,
+    /// `ma`: no such mode.
+    InvalidArithmeticMode,
+    /// `shutdown`: no such mode.
+    InvalidShutdownMode,
+    /// `shutdown` where it is not allowed.
+    ShutdownNotEnabled,
+    /// `flush_all` where it is not allowed.
+    FlushNotAllowed,
+    /// `cache_memlimit` below 8.
+    MemlimitTooSmall,
+    /// `cache_memlimit` over 10^9.
+    MemlimitNotBytes,
+    /// `lru_crawler sleep` over a second.
+    CrawlerSleepTooLong,
+    /// `lru_crawler crawl` while another run is on.
+    CrawlerBusy,
+    /// `lru_crawler crawl` of a class that is none.
+    CrawlerBadClass,
+    /// `lru_crawler crawl` with nothing to crawl.
+    CrawlerNotStarted,
+    /// `lru_crawler` where the crawler is off.
+    CrawlerDisabled,
+    /// `metadump` behind other commands in one read.
+    PipelinedMetadump,
+    /// `metadump` where dumps are not allowed.
+    MetadumpNotAllowed,
+    /// `mgdump` where dumps are not allowed.
+    KeyDumpNotAllowed,
+    /// `lru tune`: more than 80 percent.
+    LruPercentTooLarge,
+    /// `lru tune`: a factor not above 0.
+    LruFactorTooSmall,
+    /// `slabs reassign`: larder has no slabs.
+    SlabReassignmentDisabled,
+    /// `watch` behind other commands in one read.
+    PipelinedWatch,
+    /// `watch` where it is not allowed.
+    WatchNotAllowed,
+    /// More than 20 watchers.
+    TooManyWatchers,
+    /// `stats detail` with a wrong argument.
+    StatsDetailUsage,
+    /// `stats detail` where it is not allowed.
+    StatsDetailNotAllowed,
+    /// `stats cachedump` with too few arguments.
+    BadStatsLine,
+    /// `stats cachedump` of a class that is none.
+    IllegalSlabClass,
+    /// `stats cachedump` where it is not allowed.
+    CachedumpNotAllowed,
+    /// Binary: wrong shape for the opcode; the connection is closed after it.
+    InvalidArguments,
+    /// Binary: SASL credentials refused, or a command before authentication.
+    AuthFailure,
+}
+
+/// Whose fault a [`Failure`] is and what the client may do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The request cannot be carried out as it stands: `CLIENT_ERROR`.
+    Client,
+    /// The store cannot be reached now.
+    Unavailable,
+    /// The store did not answer in time; nothing was changed.
+    TimedOut,
+    /// Whether the change happened is not known.
+    OutcomeUnknown,
+    /// The stored data is damaged.
+    Damaged,
+    /// A bound is reached; try again.
+    Busy,
+    /// This engine cannot do it.
+    Unsupported,
+    /// It is switched off here.
+    Disabled,
+    /// This client may not.
+    NotPermitted,
+    /// Anything else that went wrong in the server.
+    Internal,
+}
+
+/// An error with a text of its own, from an engine or from the chassis.
+///
+/// `encode` makes one line of at most [`Failure::TEXT_BYTES_MAX`] bytes of the text: control bytes become
+/// spaces, the rest is cut off. In text and meta it follows `SERVER_ERROR ` or `CLIENT_ERROR `.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// Whose fault.
+    pub kind: FailureKind,
+    /// What to tell the client.
+    pub text: &'a str,
+}

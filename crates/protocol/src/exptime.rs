@@ -1,0 +1,54 @@
+//! Expiry times as clients write them, and what they mean.
+
+/// An expiry as the client wrote it: relative seconds, a Unix time, zero or negative.
+///
+/// Text and meta write a signed 32-bit number, the binary protocol an unsigned one; both fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExpTime(pub i64);
+
+/// What an [`ExpTime`] means at a given moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Expiry {
+    /// The item never expires.
+    Never,
+    /// The item is gone once the clock shows this Unix time, in seconds: it must not be returned at
+    /// that very second any more.
+    At(u32),
+    /// The item is expired at once: the command succeeds, the next read misses.
+    Past,
+}
+
+impl ExpTime {
+    /// Never expires.
+    pub const NEVER: ExpTime = ExpTime(0);
+
+    /// Numbers up to this one (30 days) are seconds from now, greater ones are Unix times.
+    pub const RELATIVE_SECONDS_MAX: i64 = 60 * 60 * 24 * 30;
+
+    /// Resolves the client's number at `now_unix_seconds`.
+    ///
+    /// 0 is never; negative is in the past; 1 to 2,592,000 are seconds from now; above is a Unix time, in
+    /// the past unless later than now. A moment beyond 32 bits is the last one that fits.
+    #[inline]
+    pub fn resolve(self, now_unix_seconds: u32) -> Expiry {
+        match self.0 {
+            0 => Expiry::Never,
+            ..0 => Expiry::Past,
+            seconds if seconds <= Self::RELATIVE_SECONDS_MAX => {
+                Expiry::At(now_unix_seconds.saturating_add(seconds as u32))
+            }
+            unix if unix > i64::from(now_unix_seconds) => Expiry::At(u32::try_from(unix).unwrap_or(u32::MAX)),
+            _ => Expiry::Past,
+        }
+    }
+
+    /// The Unix time, in seconds, at which a `flush_all` with this delay takes effect; `None` is at once
+    /// (0, negative, or a moment already past).
+    #[inline]
+    pub fn flush_at(self, now_unix_seconds: u32) -> Option<u32> {
+        match self.resolve(now_unix_seconds) {
+            Expiry::At(unix_seconds) => Some(unix_seconds),
+            Expiry::Never | Expiry::Past => None,
+        }
+    }
+}
