@@ -1,0 +1,58 @@
+use super::*;
+
+#[test]
+fn takes_all_that_waits_in_order() {
+    let queue = BatchQueue::new(1000);
+    for n in 0..5 {
+        queue.push(n, 10).unwrap();
+    }
+    let mut batch = Vec::new();
+    assert_eq!(queue.take(&mut batch, 3, 1000, None), Taken::Batch);
+    assert_eq!(batch, [0, 1, 2]);
+    batch.clear();
+    assert_eq!(queue.take(&mut batch, 10, 15, None), Taken::Batch);
+    assert_eq!(batch, [3]);
+    assert_eq!(queue.depth(), (1, 10));
+}
+
+#[test]
+fn refuses_beyond_its_bound_but_takes_one_giant() {
+    let queue = BatchQueue::new(100);
+    queue.push("giant", 5000).unwrap();
+    let (entry, error) = queue.push("more", 1).unwrap_err();
+    assert_eq!((entry, error.kind()), ("more", ErrorKind::TryAgain));
+}
+
+#[test]
+fn closes_after_the_rest() {
+    let queue = BatchQueue::new(100);
+    queue.push(1, 1).unwrap();
+    queue.close();
+    assert_eq!(queue.push(2, 1).unwrap_err().1.kind(), ErrorKind::Unavailable);
+    let mut batch = Vec::new();
+    assert_eq!(queue.take(&mut batch, 10, 10, None), Taken::Batch);
+    batch.clear();
+    assert_eq!(queue.take(&mut batch, 10, 10, None), Taken::Closed);
+}
+
+#[test]
+fn a_waiting_consumer_is_woken() {
+    let queue = std::sync::Arc::new(BatchQueue::new(100));
+    let consumer = std::thread::spawn({
+        let queue = queue.clone();
+        move || {
+            let mut batch = Vec::new();
+            assert_eq!(queue.take(&mut batch, 10, 10, None), Taken::Batch);
+            batch
+        }
+    });
+    queue.push(9, 1).unwrap();
+    assert_eq!(consumer.join().unwrap(), [9]);
+}
+
+#[test]
+fn a_nudge_ends_a_wait() {
+    let queue = BatchQueue::<u8>::new(100);
+    queue.nudge();
+    assert_eq!(queue.take(&mut Vec::new(), 10, 10, None), Taken::TimedOut);
+}
