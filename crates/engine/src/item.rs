@@ -25,6 +25,8 @@ pub struct Found {
     pub cas: u64,
     /// When it expires, after a touch by the same request.
     pub expiry: Expiry,
+    /// When it would have expired without that touch.
+    pub expiry_before: Expiry,
     /// When it was last read before this request; `None` if the engine does not keep it.
     pub last_access: Option<Timestamp>,
     /// Whether it was read before this request since it was stored.

@@ -284,7 +284,7 @@ pub fn get<'a>(current: Option<&Current<'a>>, get: &Get, new_id: u64, now: Times
         let Vivify { expiry, new_cas } = get.vivify?;
         let cas = new_cas.unwrap_or(new_id);
         let next = Next { flags: 0, cas, expiry, stale: false, token_taken: true, value: NextValue::Empty };
-        let found = Found { cas, expiry, token: Token::Won, ..Found::default() };
+        let found = Found { cas, expiry, expiry_before: expiry, token: Token::Won, ..Found::default() };
         return Some(Seen { found, change: Change::Put(next) });
     };
     let wants_token = (get.tokens && current.stale) || must_recache(current.expiry, get, now);
@@ -298,6 +298,7 @@ pub fn get<'a>(current: Option<&Current<'a>>, get: &Get, new_id: u64, now: Times
         flags: current.flags,
         cas: current.cas,
         expiry,
+        expiry_before: current.expiry,
         stale: current.stale,
         token,
         ..Found::default()
