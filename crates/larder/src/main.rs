@@ -1,3 +1,21 @@
 //! A durable memcached: keys live in RAM, in SQLite, or in both, by prefix.
 
-fn main() {}
+use std::process::ExitCode;
+
+use larder::cli::{self, Command};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let program = cli::program(arguments.first().map(|name| name.as_os_str()).unwrap_or_default());
+    let cli = match cli::parse(arguments) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match cli.command {
+        Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
+        Some(Command::Check { .. } | Command::Backup { .. }) | None => {
+            eprintln!("larder: this build checks configurations only: larder check-config FILE");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The command line: which command, and with which options.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Options, Plan, Program};
+
+const STACKS: &str = "\
+Stack expressions:
+  ENGINE > ENGINE                 a cache above a store, as in: ram > sqlite
+  ram(SIZE)                       RAM of its own; a bare `ram` shares --memory-limit
+  sqlite(FILE, write=through|behind, dirty_bytes=64MiB, dirty_age=1s, negative_ttl=1s)
+
+Examples:
+  larder                                        127.0.0.1:11211, ram > sqlite in ./larder-data
+  larder -p 11212 -m 64 -t 2                    as memcached, but durable
+  larder --store ram                            plain memcached
+  larder --store \"ram > sqlite(write=behind)\"   fast writes; a crash loses the last second
+  larder --config larder.toml                   stacks by key prefix, from a file
+  larder check-config larder.toml               what a file means, or every mistake in it
+
+Called by the name `memcached`, larder keeps items in RAM only and listens on all addresses.";
+
+/// A durable memcached: keys live in RAM, in SQLite, or in both, by prefix
+#[derive(Debug, Parser)]
+#[command(
+    name = "larder",
+    version,
+    args_override_self = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    after_help = STACKS
+)]
+pub struct Cli {
+    /// What to do instead of running the server.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to run the server.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What larder does besides running the server.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Print what a configuration file means, or every mistake in it
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+    },
+    /// Verify the stores in a data folder and say what is wrong
+    Check {
+        /// The data folder
+        dir: PathBuf,
+    },
+    /// Copy the stores of a data folder, consistent, also while the server runs
+    Backup {
+        /// The data folder
+        dir: PathBuf,
+        /// The folder to write, which must not exist yet
+        to: PathBuf,
+    },
+}
+
+/// The command line split up; a wrong one, `--help` and `--version` come back as the error that prints them.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
+}
+
+/// The program that the first argument of the command line names.
+pub fn program(argument_0: &OsStr) -> Program {
+    match Path::new(argument_0).file_name() {
+        Some(name) if name == "memcached" => Program::Memcached,
+        _ => Program::Larder,
+    }
+}
+
+/// Cores of this machine that larder may use, at least 1.
+pub fn cores() -> usize {
+    // An error means that the system does not tell; one worker is then the safe guess.
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Reads the file that `--config` names, if any, and checks it together with the options.
+pub fn load(options: &Options, program: Program) -> anyhow::Result<Plan> {
+    let content = options.config.as_deref().map(read_config).transpose()?;
+    let file = match (&options.config, &content) {
+        (Some(path), Some(content)) => Some(config::File { path, content }),
+        _ => None,
+    };
+    Ok(config::check(&config::Input { program, cores: cores(), options, file })?)
+}
+
+fn read_config(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        anyhow::anyhow!(
+            "{}: cannot read this configuration file: {error}; name one that exists and may be read",
+            path.display()
+        )
+    })
+}
+
+/// `larder check-config FILE`: the plan to standard output and success, or every mistake to standard error and 1.
+pub fn check_config(file: &Path, program: Program) -> ExitCode {
+    let options = Options { config: Some(file.to_owned()), ..Options::default() };
+    match load(&options, program) {
+        Ok(plan) => {
+            print!("{}", plan.describe());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}", error.to_string().trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What a reload changes: from the running plan to a new one, in words for the log, or why it needs a restart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use super::plan::{Layer, Plan, Prefix, Stack, Write};
+use super::units::{format_duration, format_size};
+
+/// What differs between two plans, all of it applicable to a running server. Its lines are for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// One entry for each difference; empty when the plans mean the same.
+    pub list: Vec<Change>,
+}
+
+/// One difference between the running plan and the new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A prefix that was not there before.
+    PrefixAdded(Prefix),
+    /// A prefix that is no longer there; its keys go to the next shorter one.
+    PrefixRemoved(Prefix),
+    /// A prefix whose stack differs.
+    StackReplaced {
+        /// The prefix.
+        key: String,
+        /// The stack until now.
+        from: Stack,
+        /// The stack from now on.
+        to: Stack,
+    },
+    /// A setting of the whole server.
+    Setting {
+        /// Its key in `larder.toml`.
+        name: &'static str,
+        /// Its value until now, in words.
+        from: String,
+        /// Its value from now on, in words.
+        to: String,
+    },
+}
+
+/// A difference that a running server cannot take up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What differs: a key of `larder.toml`, or the file of a store.
+    pub what: String,
+    /// Its value while running, in words.
+    pub from: String,
+    /// The value asked for, in words.
+    pub to: String,
+}
+
+impl Plan {
+    /// What a running server has to change to follow `new`, or everything that it cannot change; then nothing
+    /// may be applied. The caller reads whatever it needs from `new` itself.
+    pub fn changes(&self, new: &Plan) -> Result<Changes, Vec<Refusal>> {
+        let mut list = Vec::new();
+        let mut refusals = Vec::new();
+        for (old, new) in settings(self).into_iter().zip(settings(new)) {
+            if old.value == new.value {
+                continue;
+            }
+            let (name, from, to) = (old.name, old.value, new.value);
+            match old.reload {
+                Reload::Applied => list.push(Change::Setting { name, from, to }),
+                Reload::NeedsRestart => refusals.push(Refusal { what: name.to_owned(), from, to }),
+            }
+        }
+        refusals.extend(rewritten_files(self, new));
+        list.extend(prefix_changes(self, new));
+        if refusals.is_empty() { Ok(Changes { list }) } else { Err(refusals) }
+    }
+}
+
+/// Whether a running server can take up another value.
+enum Reload {
+    Applied,
+    NeedsRestart,
+}
+
+struct Setting {
+    name: &'static str,
+    value: String,
+    reload: Reload,
+}
+
+/// Every setting besides the prefixes. A new field of the plan does not compile until it is judged here.
+fn settings(plan: &Plan) -> Vec<Setting> {
+    let Plan {
+        program: _,
+        config_file: _,
+        listeners,
+        unix_mask,
+        data,
+        memory_bytes,
+        threads,
+        connections_max,
+        item_size_bytes_max,
+        requests_per_turn_max,
+        idle_timeout,
+        metrics,
+        verbosity,
+        allow_shutdown,
+        prefixes: _,
+        notes: _,
+    } = plan;
+    let applied = |name, value| Setting { name, value, reload: Reload::Applied };
+    let fixed = |name, value| Setting { name, value, reload: Reload::NeedsRestart };
+    let listen = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    vec![
+        fixed("listen", listen),
+        fixed("unix_mask", format!("{unix_mask:o}")),
+        fixed("data", data.display().to_string()),
+        fixed("memory", format_size(*memory_bytes)),
+        fixed("threads", threads.to_string()),
+        fixed("metrics", metrics.as_ref().map_or("off".to_owned(), ToString::to_string)),
+        applied("connections", connections_max.to_string()),
+        applied("item_size_max", format_size(*item_size_bytes_max)),
+        applied("requests_per_turn", requests_per_turn_max.to_string()),
+        applied("idle_timeout", idle_timeout.map_or("off".to_owned(), format_duration)),
+        applied("verbosity", verbosity.to_string()),
+        applied("allow_shutdown", allow_shutdown.to_string()),
+    ]
+}
+
+/// Files in use before and after that would be written in another way.
+fn rewritten_files(old: &Plan, new: &Plan) -> Vec<Refusal> {
+    let (old, new) = (writes_by_file(old), writes_by_file(new));
+    let differing = old.into_iter().filter_map(|(file, from)| {
+        let to = *new.get(file)?;
+        let what = format!("write of {}", file.display());
+        (from != to).then(|| Refusal { what, from: from.to_string(), to: to.to_string() })
+    });
+    differing.collect()
+}
+
+fn writes_by_file(plan: &Plan) -> BTreeMap<&Path, &Write> {
+    let mut writes = BTreeMap::new();
+    for prefix in &plan.prefixes {
+        for layer in &prefix.stack.layers {
+            if let Layer::Sqlite { file } = layer {
+                let write = prefix.stack.tier.as_ref().map_or(&Write::Through, |tier| &tier.write);
+                writes.insert(file.as_path(), write);
+            }
+        }
+    }
+    writes
+}
+
+fn prefix_changes(old: &Plan, new: &Plan) -> Vec<Change> {
+    let removed = old.prefixes.iter().filter(|prefix| new.stack(&prefix.key).is_none());
+    let mut list: Vec<Change> = removed.cloned().map(Change::PrefixRemoved).collect();
+    for prefix in &new.prefixes {
+        match old.stack(&prefix.key) {
+            None => list.push(Change::PrefixAdded(prefix.clone())),
+            Some(from) if *from != prefix.stack => list.push(Change::StackReplaced {
+                key: prefix.key.clone(),
+                from: from.clone(),
+                to: prefix.stack.clone(),
+            }),
+            Some(_) => {}
+        }
+    }
+    list
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::PrefixAdded(Prefix { key, stack }) => write!(f, "prefix \"{key}\" added: {stack}"),
+            Change::PrefixRemoved(Prefix { key, stack }) => {
+                write!(f, "prefix \"{key}\" removed: was {stack}")
+            }
+            Change::StackReplaced { key, from, to } => write!(f, "prefix \"{key}\": {from} becomes {to}"),
+            Change::Setting { name, from, to } => write!(f, "{name}: {from} becomes {to}"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { what, from, to } = self;
+        write!(
+            f,
+            "{what} cannot change while the server runs ({from} to {to}); restart it, or write {from} again"
+        )
+    }
+}

@@ -1,0 +1,165 @@
+//! The engines a stack expression can name. A new engine is one entry in [`ENGINES`].
+
+use std::path::{Component, Path, PathBuf};
+
+use super::plan::Layer;
+use super::report::{Objection, objection};
+use super::units::{format_size, parse_size};
+
+/// Whether an engine keeps copies of what a store below it has, or the items themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// May stand above a store. Alone, it is all there is.
+    Cache,
+    /// Keeps the items; nothing stands below it.
+    Store,
+}
+
+/// What may stand as the value of an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A size, as in `64MiB`.
+    Size,
+    /// A duration, as in `50ms`.
+    Duration,
+    /// A file inside the data folder.
+    File,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// One argument of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name before `=`. The engine's own first argument may also be given without a name.
+    pub name: &'static str,
+    /// What it takes.
+    pub value: ValueKind,
+}
+
+/// An engine as the configuration knows it.
+#[derive(Debug)]
+pub struct Engine {
+    /// Its name in expressions.
+    pub name: &'static str,
+    /// Where it may stand.
+    pub kind: Kind,
+    /// Its one argument that may stand without a name.
+    pub argument: Argument,
+    /// Largest value it can hold in bytes, if the engine itself sets one.
+    pub item_size_bytes_max: Option<u64>,
+    /// The layer for the text of its argument, if one was given.
+    pub layer: fn(Option<&str>) -> Result<Layer, Objection>,
+}
+
+/// Every engine.
+pub const ENGINES: &[Engine] = &[
+    Engine {
+        name: "ram",
+        kind: Kind::Cache,
+        argument: Argument { name: "size", value: ValueKind::Size },
+        item_size_bytes_max: None,
+        layer: ram,
+    },
+    Engine {
+        name: "sqlite",
+        kind: Kind::Store,
+        argument: Argument { name: "file", value: ValueKind::File },
+        item_size_bytes_max: Some(1_000_000_000),
+        layer: sqlite,
+    },
+];
+
+/// What can be said about a cache over a store. Written among the store's arguments.
+pub const TIER_ARGUMENTS: &[Argument] = &[
+    Argument { name: "write", value: ValueKind::Word(&["through", "behind"]) },
+    Argument { name: "dirty_bytes", value: ValueKind::Size },
+    Argument { name: "dirty_age", value: ValueKind::Duration },
+    Argument { name: "negative_ttl", value: ValueKind::Duration },
+];
+
+/// The database file of a bare `sqlite`.
+pub const SQLITE_FILE_DEFAULT: &str = "larder.db";
+
+/// Less RAM than this cannot hold even its own index.
+pub const RAM_BYTES_MIN: u64 = 64 << 10;
+
+/// The engine with this name.
+pub fn find(name: &str) -> Option<&'static Engine> {
+    ENGINES.iter().find(|engine| engine.name == name)
+}
+
+/// The names of all engines.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENGINES.iter().map(|engine| engine.name)
+}
+
+impl Engine {
+    /// The arguments that may be given to this engine by name.
+    pub fn arguments(&self) -> impl Iterator<Item = &Argument> {
+        let tier = match self.kind {
+            Kind::Cache => &[],
+            Kind::Store => TIER_ARGUMENTS,
+        };
+        std::iter::once(&self.argument).chain(tier)
+    }
+}
+
+fn ram(size: Option<&str>) -> Result<Layer, Objection> {
+    let size_bytes = size.map(parse_size).transpose()?;
+    if let Some(bytes) = size_bytes {
+        check_ram_bytes(bytes)?;
+    }
+    Ok(Layer::Ram { size_bytes })
+}
+
+/// Refuses RAM too small to be meant.
+pub fn check_ram_bytes(bytes: u64) -> Result<(), Objection> {
+    if bytes >= RAM_BYTES_MIN {
+        return Ok(());
+    }
+    let minimum = format_size(RAM_BYTES_MIN);
+    // A bare small number was almost certainly meant as memcached's megabytes.
+    let instead = match bytes {
+        ..=1024 => format!("write {bytes}MiB if megabytes are meant; {minimum} is the least"),
+        _ => format!("write at least {minimum}"),
+    };
+    Err(objection(format!("{bytes} bytes of RAM cannot hold items"), instead))
+}
+
+fn sqlite(file: Option<&str>) -> Result<Layer, Objection> {
+    let file = file.unwrap_or(SQLITE_FILE_DEFAULT);
+    Ok(Layer::Sqlite { file: parse_store_file(file)? })
+}
+
+/// A file inside the data folder, so that the folder's lock, `larder check` and `larder backup` cover it.
+/// `./a.db` and `a.db` come out alike.
+fn parse_store_file(text: &str) -> Result<PathBuf, Objection> {
+    let advice = format!("write the name of a file inside the data folder, as in {SQLITE_FILE_DEFAULT}");
+    if text.trim().is_empty() {
+        return Err(objection("the name of the file is empty", advice));
+    }
+    if text.contains('\0') {
+        return Err(objection("the name of the file contains a zero byte", advice));
+    }
+    if text.ends_with('/') {
+        return Err(objection(format!("`{text}` names a folder"), advice));
+    }
+    let mut file = PathBuf::new();
+    for component in Path::new(text).components() {
+        match component {
+            Component::Normal(name) => file.push(name),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(objection(
+                    format!("`{text}` leads out of the data folder"),
+                    format!("{advice}, and name the folder with `data` or --data"),
+                ));
+            }
+        }
+    }
+    if file.as_os_str().is_empty() {
+        return Err(objection(format!("`{text}` names a folder"), advice));
+    }
+    Ok(file)
+}
