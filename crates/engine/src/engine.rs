@@ -1,6 +1,7 @@
 //! The trait every engine implements.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::context::Context;
 use crate::error::{EngineError, ErrorKind};
@@ -182,6 +183,13 @@ pub trait Engine: Send + Sync + 'static {
         cursor: Option<&[u8]>,
         bytes_max: usize,
     ) -> Reply<ScanPage>;
+
+    /// Takes `count` ids that this engine has given to no item and will give to none, also after a crash: a tier that
+    /// answers before the engine has the item chooses the item's CAS from them. The reservation has the engine's
+    /// level when the answer comes. `Unsupported` for an engine that keeps no such counter.
+    fn reserve_ids(&self, _context: &Context<'_>, _count: u64) -> Reply<Range<u64>> {
+        Reply::failed(ErrorKind::Unsupported)
+    }
 
     /// Takes the keys a cache above held at a clean stop, newest first, for [`ScanOrder::Newest`] after the next start.
     /// Called before [`Engine::close`], may block. Ignored unless the engine keeps such a list.
