@@ -133,3 +133,84 @@ pub struct Failure<'a> {
     /// What to tell the client.
     pub text: &'a str,
 }
+
+impl ProtocolError {
+    /// The words of the error in text and meta, without line end.
+    pub const fn line(self) -> &'static str {
+        use ProtocolError::*;
+        match self {
+            UnknownCommand => "ERROR",
+            BadCommandLine => "CLIENT_ERROR bad command line format",
+            BadDataChunk => "CLIENT_ERROR bad data chunk",
+            InvalidExptime => "CLIENT_ERROR invalid exptime argument",
+            InvalidDelta => "CLIENT_ERROR invalid numeric delta argument",
+            NonNumeric => "CLIENT_ERROR cannot increment or decrement non-numeric value",
+            ValueTooLarge => "SERVER_ERROR object too large for cache",
+            OutOfMemoryStoring => "SERVER_ERROR out of memory storing object",
+            OutOfMemory => "SERVER_ERROR out of memory",
+            OutOfMemoryReading => "SERVER_ERROR out of memory writing get response",
+            LineTooLong => "CLIENT_ERROR line too long",
+            TooManyFlags => "CLIENT_ERROR options flags are too long",
+            DuplicateFlag => "CLIENT_ERROR duplicate flag",
+            InvalidFlag => "CLIENT_ERROR invalid flag",
+            InvalidOrDuplicateFlag => "CLIENT_ERROR invalid or duplicate flag",
+            BadToken => "CLIENT_ERROR bad token in command line format",
+            OpaqueTooLong => "CLIENT_ERROR opaque token too long",
+            BadKeyEncoding => "CLIENT_ERROR error decoding key",
+            InvalidSetMode => "CLIENT_ERROR invalid mode for ms M token",
+            InvalidArithmeticMode => "CLIENT_ERROR invalid mode for ma M token",
+            InvalidShutdownMode => "CLIENT_ERROR invalid shutdown mode",
+            ShutdownNotEnabled => "SERVER_ERROR: shutdown not enabled",
+            FlushNotAllowed => "CLIENT_ERROR flush_all not allowed",
+            MemlimitTooSmall => "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m",
+            MemlimitNotBytes => "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes",
+            CrawlerSleepTooLong => "CLIENT_ERROR sleep must be one second or less",
+            CrawlerBusy => "BUSY currently processing crawler request",
+            CrawlerBadClass => "BADCLASS invalid class id",
+            CrawlerNotStarted => "NOTSTARTED no items to crawl",
+            CrawlerDisabled => "CLIENT_ERROR lru crawler disabled",
+            PipelinedMetadump => "ERROR cannot pipeline other commands before metadump",
+            MetadumpNotAllowed => "ERROR metadump not allowed",
+            KeyDumpNotAllowed => "ERROR key dump not allowed",
+            LruPercentTooLarge => "ERROR hot and warm pcts must not exceed 80",
+            LruFactorTooSmall => "ERROR hot/warm age factors must be greater than 0",
+            SlabReassignmentDisabled => "CLIENT_ERROR slab reassignment disabled",
+            PipelinedWatch => "ERROR cannot pipeline other commands before watch",
+            WatchNotAllowed => "CLIENT_ERROR watch commands not allowed",
+            TooManyWatchers => "WATCHER_TOO_MANY log watcher limit reached",
+            StatsDetailUsage => "CLIENT_ERROR usage: stats detail on|off|dump",
+            StatsDetailNotAllowed => "CLIENT_ERROR stats detail not allowed",
+            BadStatsLine => "CLIENT_ERROR bad command line",
+            IllegalSlabClass => "CLIENT_ERROR Illegal slab id",
+            CachedumpNotAllowed => "CLIENT_ERROR stats cachedump not allowed",
+            InvalidArguments => "CLIENT_ERROR invalid arguments",
+            AuthFailure => "CLIENT_ERROR authentication failure",
+        }
+    }
+}
+
+impl FailureKind {
+    /// Whether the client is at fault (`CLIENT_ERROR`) rather than the server (`SERVER_ERROR`).
+    pub const fn is_clients(self) -> bool {
+        matches!(self, FailureKind::Client | FailureKind::NotPermitted)
+    }
+}
+
+impl Failure<'_> {
+    /// How much of a text reaches a client, in bytes.
+    pub const TEXT_BYTES_MAX: usize = 256;
+
+    /// The text as far as it is sent, in whole characters.
+    pub(crate) fn cut_text(&self) -> &[u8] {
+        let end = self.text.floor_char_boundary(Self::TEXT_BYTES_MAX);
+        &self.text.as_bytes()[..end]
+    }
+}
+
+impl std::fmt::Display for ProtocolError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.line())
+    }
+}
+
+impl std::error::Error for ProtocolError {}

@@ -146,7 +146,6 @@ pub mod Opcode {
     pub const FLUSH_QUIET: u8 = 0x18;
     pub const APPEND_QUIET: u8 = 0x19;
     pub const PREPEND_QUIET: u8 = 0x1a;
-    pub const VERBOSITY: u8 = 0x1b;
     pub const TOUCH: u8 = 0x1c;
     pub const GET_TOUCH: u8 = 0x1d;
     pub const GET_TOUCH_QUIET: u8 = 0x1e;

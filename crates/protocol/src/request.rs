@@ -55,16 +55,16 @@ pub enum Command<'a> {
     Noop,
     /// `quit`. Answer `Quit`, send what is pending, close; what follows is not run.
     Quit,
-    /// `shutdown`. No answer where it is allowed.
+    /// `shutdown`. No answer where it is allowed, [`ProtocolError::ShutdownNotEnabled`] where not.
     Shutdown(ShutdownMode),
     /// `me`. Answer `Debug` or `Miss`.
     MetaDebug {
         /// The item's key.
         key: &'a [u8],
     },
-    /// `cache_memlimit`. Answer `Ok`, or what [`ProtocolError`] has for it.
+    /// `cache_memlimit`. Answer `Ok`; the memory follows in the background.
     CacheMemlimit {
-        /// The new limit in MiB, not yet checked against the bounds.
+        /// The new limit in MiB: 8 to 10^9.
         megabytes: u64,
     },
     /// The rarer administrative commands.
@@ -236,6 +236,8 @@ pub enum ShutdownMode {
     Now,
     /// After the connections are served, like SIGUSR1.
     Graceful,
+    /// A word that is no mode: answer [`ProtocolError::InvalidShutdownMode`] where shutdown is allowed.
+    Unknown,
 }
 
 /// Administrative commands of the classic text protocol.

@@ -2,7 +2,15 @@
 
 use crate::{KEY_BYTES_MAX, ProtocolError, Request};
 
+mod admin;
+mod binary;
+mod meta;
+mod storage;
+mod text;
 mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use tokens::split_token;
 
@@ -146,8 +154,49 @@ impl Decoder {
     /// `Incomplete`. After `Close` there is nothing more to decode.
     #[inline]
     pub fn decode<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Decoded<'a> {
-        let _ = (input, scratch);
-        unimplemented!()
+        if self.swallow > 0 {
+            return self.skip(input);
+        }
+        let Some(&first) = input.first() else {
+            return Decoded::Incomplete { input_bytes_min: 1 };
+        };
+        let protocol = match self.protocol {
+            Some(protocol) => protocol,
+            None => self.choose(first),
+        };
+        match protocol {
+            Protocol::Text => self.decode_text(input, scratch),
+            Protocol::Binary => self.decode_binary(input),
+        }
+    }
+
+    #[cold]
+    fn choose(&mut self, first: u8) -> Protocol {
+        let protocol = match self.choice {
+            Choice::Binary => Protocol::Binary,
+            Choice::Auto if first == binary::MAGIC_REQUEST => Protocol::Binary,
+            Choice::Auto | Choice::Text => Protocol::Text,
+        };
+        self.protocol = Some(protocol);
+        protocol
+    }
+
+    #[cold]
+    fn skip<'a>(&mut self, input: &[u8]) -> Decoded<'a> {
+        if input.is_empty() {
+            return Decoded::Incomplete { input_bytes_min: 1 };
+        }
+        let consumed = self.swallow.min(input.len() as u64);
+        self.swallow -= consumed;
+        Decoded::Skipped { consumed: consumed as usize }
+    }
+
+    /// A refused request: its head is the first `head` bytes of the input, then come `data` bytes that are
+    /// to be thrown away, now or as they arrive.
+    fn refuse<'a>(&mut self, input: &[u8], request: Request<'a>, head: usize, data: u64) -> Decoded<'a> {
+        let now = data.min((input.len() - head) as u64);
+        self.swallow = data - now;
+        Decoded::Request { request, consumed: head + now as usize }
     }
 
     /// Takes changed limits; they apply from the next request on.
