@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: every fuzz target for a while, each with its dictionary and seeds.
 
 use crate::command;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use std::fs;
 use std::process::Command;
 
 /// Run the fuzz targets, each for some seconds
@@ -26,7 +27,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let known: Vec<&str> = known.split_whitespace().collect();
     for target in chosen(&options.targets, &known)? {
         println!("fuzzing {target} for {} s", options.seconds);
-        command::run(&mut fuzz_one(target, options.seconds))?;
+        command::run(&mut fuzz_one(target, options.seconds)?).with_context(|| {
+            format!("{target} has found something (repeat it with RUSTC_BOOTSTRAP=1 set)")
+        })?;
     }
     Ok(())
 }
@@ -41,7 +44,7 @@ fn chosen<'a>(asked: &'a [String], known: &[&'a str]) -> Result<Vec<&'a str>> {
     Ok(if asked.is_empty() { known.to_vec() } else { asked.iter().map(String::as_str).collect() })
 }
 
-fn fuzz_one(target: &str, seconds: u32) -> Command {
+fn fuzz_one(target: &str, seconds: u32) -> Result<Command> {
     let fuzz = command::repository().join("fuzz");
     let corpus = fuzz.join("corpus").join(target);
     let seeds = fuzz.join("seeds").join(target);
@@ -52,13 +55,14 @@ fn fuzz_one(target: &str, seconds: u32) -> Command {
     let mut command = cargo_fuzz(&["run", "--sanitizer=none", target]);
     if seeds.is_dir() {
         // libFuzzer writes what it learns into the first folder, and only reads the others.
+        fs::create_dir_all(&corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
         command.arg(corpus).arg(seeds);
     }
     command.arg("--").arg(format!("-max_total_time={seconds}")).arg("-timeout=10");
     if dictionary.is_file() {
         command.arg(format!("-dict={}", dictionary.display()));
     }
-    command
+    Ok(command)
 }
 
 fn cargo_fuzz(arguments: &[&str]) -> Command {

@@ -12,7 +12,7 @@ use std::process::Command;
 #[derive(clap::Args)]
 #[command(after_help = TEST_ENVIRONMENT)]
 pub(crate) struct Options {
-    /// Leave out the tests that need programs from outside; installs nothing
+    /// Leave out the tests that need programs from outside; installs no service
     #[arg(long)]
     quick: bool,
 
