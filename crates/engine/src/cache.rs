@@ -9,12 +9,12 @@ use crate::reply::{Reply, Sink, Version};
 use crate::request::Get;
 use crate::time::Timestamp;
 
-/// What a cache knows of a key. In a `Ready` answer `Fresh` and `Stale` have called the sink.
+/// What a cache knows of a key. In a `Ready` answer only `Fresh` has called the sink.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lookup<T> {
     /// A copy that may be served.
     Fresh(T),
-    /// A copy past its `fresh_until`: ask the store; serve this only if the store fails.
+    /// A copy past its `fresh_until`: ask the store. If the store fails, [`Engine::get`] of the cache yields the copy.
     Overdue(T),
     /// The store was asked not long ago and had none.
     Absent,
@@ -45,6 +45,8 @@ pub struct Fill {
 }
 
 /// An engine that can cache a store.
+///
+/// As an engine by itself it knows nothing of `fresh_until`: [`Engine::get`] returns an overdue copy like any other.
 ///
 /// # Leases
 ///

@@ -175,6 +175,11 @@ pub trait Engine: Send + Sync + 'static {
     /// engines). A later flush of the same scope replaces one that waits.
     fn flush(&self, context: &Context<'_>, scope: Scope<'_>, when: Option<Timestamp>) -> Reply<Flushed>;
 
+    /// Flushes that still wait, as key prefix and time; a tier repeats those that outlived a restart to its cache.
+    fn pending_flushes(&self) -> Vec<(Vec<u8>, Timestamp)> {
+        Vec::new()
+    }
+
     /// A piece of all items, at most about `bytes_max` bytes of values; goes on at `cursor`.
     fn scan(
         &self,

@@ -146,6 +146,10 @@ pub struct Number {
     pub expiry: Expiry,
     /// Whether it was created by this command.
     pub created: bool,
+    /// Whether the item is marked stale.
+    pub stale: bool,
+    /// Whether its token is out.
+    pub token_taken: bool,
     /// What it survives.
     pub level: Durability,
     /// Its place in the engine's order.

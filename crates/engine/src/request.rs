@@ -211,6 +211,8 @@ pub struct Store<'a> {
     pub vivify: Option<Expiry>,
     /// Store the item marked stale (a tier that carries an item down keeps the mark).
     pub stale: bool,
+    /// Store the item with its token out (a tier that carries an item down keeps that too).
+    pub token_taken: bool,
     /// The value.
     pub value: Payload<'a>,
 }
@@ -228,6 +230,7 @@ impl<'a> Store<'a> {
             older: Older::Refuse,
             vivify: None,
             stale: false,
+            token_taken: false,
             value,
         }
     }

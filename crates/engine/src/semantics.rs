@@ -151,7 +151,7 @@ pub fn store<'a>(
         cas,
         expiry: store.expiry,
         stale: store.stale,
-        token_taken: false,
+        token_taken: store.token_taken,
         value: NextValue::Given,
     };
     let joins = matches!(store.mode, Mode::Append | Mode::Prepend);
@@ -289,7 +289,8 @@ pub fn get<'a>(current: Option<&Current<'a>>, get: &Get, new_id: u64, now: Times
     };
     let wants_token = (get.tokens && current.stale) || must_recache(current.expiry, get, now);
     let token = match (current.token_taken, wants_token) {
-        (true, _) if get.tokens => Token::Taken,
+        // Told to every reader, so that a cache learns it from any read.
+        (true, _) => Token::Taken,
         (false, true) => Token::Won,
         _ => Token::Free,
     };

@@ -92,7 +92,15 @@ fn a_stale_item_gives_one_token() {
     assert_eq!(first.found.token, Token::Won);
     stale.token_taken = true;
     assert_eq!(get(Some(&stale), &read, 11, NOW).unwrap().found.token, Token::Taken);
-    assert_eq!(get(Some(&stale), &Get::plain(), 11, NOW).unwrap().change, Change::None);
+    let plain = get(Some(&stale), &Get::plain(), 11, NOW).unwrap();
+    assert_eq!((plain.change, plain.found.token), (Change::None, Token::Taken));
+}
+
+#[test]
+fn a_carried_item_keeps_its_marks() {
+    let carried = Store { stale: true, token_taken: true, ..command(Mode::Set) };
+    let next = store(None, &carried, b"new", 11, 100).unwrap();
+    assert!(next.stale && next.token_taken);
 }
 
 #[test]
