@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
@@ -18,6 +19,8 @@ pub struct LeaseTable {
     hasher: foldhash::fast::RandomState,
     shards: Box<[Arc<Mutex<Shard>>]>,
     keys_max_per_shard: usize,
+    /// Leases out, so that a cache that nobody fills need not look.
+    outstanding: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -39,6 +42,7 @@ pub struct Lease {
     key: Vec<u8>,
     epoch: u64,
     shard: Arc<Mutex<Shard>>,
+    outstanding: Arc<AtomicUsize>,
 }
 
 impl LeaseTable {
@@ -48,6 +52,7 @@ impl LeaseTable {
             hasher: foldhash::fast::RandomState::default(),
             shards: (0..SHARDS).map(|_| Arc::default()).collect(),
             keys_max_per_shard: keys_max.div_ceil(SHARDS),
+            outstanding: Arc::default(),
         }
     }
 
@@ -64,7 +69,13 @@ impl LeaseTable {
         }
         let flight = locked.keys.entry_ref(key).or_default();
         flight.holders += 1;
-        Some(Lease { key: key.into(), epoch: flight.epoch, shard: shard.clone() })
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        Some(Lease {
+            key: key.into(),
+            epoch: flight.epoch,
+            shard: shard.clone(),
+            outstanding: self.outstanding.clone(),
+        })
     }
 
     /// Whether a fill under `lease` is right; if so, the guard must be held while the cache is changed.
@@ -111,9 +122,9 @@ impl LeaseTable {
         self.shards.iter().map(|shard| shard.lock().keys.len()).sum()
     }
 
-    /// Whether no key is in flight.
+    /// Whether no lease is out; one load. A lease whose taking happened before this call is seen.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.outstanding.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -137,6 +148,7 @@ impl Drop for Lease {
         if flight.holders == 0 {
             shard.keys.remove(self.key.as_slice());
         }
+        self.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
