@@ -7,8 +7,8 @@ use std::process::Command;
 /// Run all tests: unit, property, kit, integration with real clients, documentation
 ///
 /// Installs what the tests need (see `cargo xtask services`), builds the server binary that
-/// integration tests start, and runs the workspace under cargo-nextest, then the examples in the
-/// documentation of the code. A missing program fails the run; only --quick leaves tests out.
+/// integration tests start, and runs the examples in the documentation of the code, then the
+/// workspace under cargo-nextest. A missing program fails the run; only --quick leaves tests out.
 #[derive(clap::Args)]
 #[command(after_help = TEST_ENVIRONMENT)]
 pub(crate) struct Options {
@@ -37,14 +37,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     command::run(&mut command::cargo(&["build", "--package", "larder"]))?;
 
-    let mut nextest = command::cargo(&nextest_arguments(options));
-    command::run(with_test_environment(&mut nextest, options.quick))?;
-
     if options.nextest_arguments.is_empty() {
         let mut documentation = command::cargo(&["test", "--doc", "--workspace"]);
         command::run(with_test_environment(&mut documentation, options.quick))?;
     }
-    Ok(())
+    // Last, so that a run ends with the count that matters.
+    let mut nextest = command::cargo(&nextest_arguments(options));
+    command::run(with_test_environment(&mut nextest, options.quick))
 }
 
 fn nextest_arguments(options: &Options) -> Vec<&str> {
