@@ -1,1 +1,24 @@
 //! The chassis of larder: listeners, workers, connections, the prefix router, statistics, reload.
+//!
+//! It knows protocols and the engine interface, and no engine by name. [`Server::start`] takes ready-made stacks in a
+//! routing table; [`Shared::swap_routes`] puts another table in force under traffic.
+//!
+//! The way of a request: a worker reads a buffer, decodes every request in it, routes each by longest prefix, and
+//! hands it to its stack. Replies that are ready are encoded at once; pending ones wait in the connection's queue, so
+//! that replies leave in the order of the requests.
+
+mod command;
+mod connection;
+pub mod counters;
+mod listen;
+pub mod options;
+pub mod router;
+mod server;
+mod shared;
+mod stats;
+mod worker;
+
+pub use options::{ListenAddress, Options};
+pub use router::{Routes, Stack};
+pub use server::{Bound, Server, StartError, StopRequest};
+pub use shared::{Phase, Shared};

@@ -1,0 +1,143 @@
+//! Commands without a key. Each is a barrier: every earlier request of the connection has been answered.
+
+use larder_engine::{Context, Engine, Operation, Reply, Scope, Timestamp};
+use larder_protocol::{
+    Admin, Command, CrawlerCommand, ExpTime, Form, LruCommand, ProtocolError, Response, ShutdownMode,
+    SlabsCommand,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::pending::{Kind, Pending};
+use super::{Close, Turn, engines, fail, respond};
+use crate::connection::output::Output;
+use crate::server::StopRequest;
+use crate::stats;
+
+/// Smallest limit `cache_memlimit` takes, in MiB.
+const MEMLIMIT_MEGABYTES_MIN: u64 = 8;
+/// Largest limit `cache_memlimit` takes: beyond it somebody wrote bytes.
+const MEMLIMIT_MEGABYTES_MAX: u64 = 1_000_000_000;
+
+/// Executes a command without a key. `Close` after what is in `out` has been sent.
+pub(crate) fn execute_keyless(
+    turn: &Turn<'_>,
+    form: &Form<'_>,
+    command: &Command<'_>,
+    out: &mut Output,
+) -> Result<Option<Pending>, Close> {
+    let response = match command {
+        Command::Flush { delay } => return flush(turn, form, *delay, out),
+        Command::Stats { argument } => {
+            stats::answer(turn, form, argument, out);
+            return Ok(None);
+        }
+        Command::Version => Response::Version(turn.shared().options.version),
+        Command::Verbosity { level } => {
+            turn.shared().verbosity.store(*level, Ordering::Relaxed);
+            Response::Ok
+        }
+        Command::Noop => Response::Noop,
+        Command::Quit => {
+            respond(form, &Response::Quit, out);
+            return Err(Close);
+        }
+        Command::Shutdown(mode) => {
+            let request = match mode {
+                _ if !turn.shared().options.shutdown_allowed => {
+                    Err(Response::Error(ProtocolError::ShutdownNotEnabled))
+                }
+                ShutdownMode::Now => Ok(StopRequest::Now),
+                ShutdownMode::Graceful => Ok(StopRequest::Graceful),
+                ShutdownMode::Unknown => Err(Response::Error(ProtocolError::InvalidShutdownMode)),
+            };
+            match request {
+                Ok(request) => {
+                    turn.shared().request_stop(request);
+                    return Ok(None);
+                }
+                Err(refusal) => refusal,
+            }
+        }
+        Command::CacheMemlimit { megabytes } => memory_limit(turn, *megabytes),
+        Command::Admin(admin) => administer(admin),
+        _ => Response::Error(ProtocolError::UnknownCommand),
+    };
+    respond(form, &response, out);
+    Ok(None)
+}
+
+fn administer(admin: &Admin<'_>) -> Response<'static> {
+    match admin {
+        // There is no crawler to steer: expired items go exactly when they are read, and in the background.
+        Admin::Crawler(
+            CrawlerCommand::Enable
+            | CrawlerCommand::Disable
+            | CrawlerCommand::Sleep { .. }
+            | CrawlerCommand::ToCrawl { .. }
+            | CrawlerCommand::Crawl { .. },
+        ) => Response::Ok,
+        Admin::Lru(LruCommand::Tune { .. } | LruCommand::Mode { .. } | LruCommand::TempTtl { .. }) => {
+            Response::Ok
+        }
+        Admin::Slabs(SlabsCommand::Reassign) => Response::Error(ProtocolError::SlabReassignmentDisabled),
+        Admin::Slabs(SlabsCommand::Automove { .. }) => Response::Ok,
+        _ => Response::Error(ProtocolError::UnknownCommand),
+    }
+}
+
+fn memory_limit(turn: &Turn<'_>, megabytes: u64) -> Response<'static> {
+    if megabytes < MEMLIMIT_MEGABYTES_MIN {
+        return Response::Error(ProtocolError::MemlimitTooSmall);
+    }
+    if megabytes > MEMLIMIT_MEGABYTES_MAX {
+        return Response::Error(ProtocolError::MemlimitNotBytes);
+    }
+    let mut taken = false;
+    for engine in engines(turn.routes) {
+        taken |= engine.set_memory_limit(megabytes << 20).is_ok();
+    }
+    if taken { Response::Ok } else { Response::Error(ProtocolError::UnknownCommand) }
+}
+
+/// Flushes every engine; acknowledged once each of them has done it.
+fn flush(
+    turn: &Turn<'_>,
+    form: &Form<'_>,
+    delay: ExpTime,
+    out: &mut Output,
+) -> Result<Option<Pending>, Close> {
+    turn.counters().cmd_flush.add(1);
+    let when = delay.flush_at(turn.now.0).map(Timestamp);
+    let mut pending = Vec::new();
+    for engine in engines(turn.routes) {
+        match flush_one(engine, &turn.context(), when) {
+            Reply::Ready(Ok(())) => {}
+            Reply::Ready(Err(error)) => return fail(turn, form, &error, out).map(|()| None),
+            Reply::Pending(operation) => pending.push(operation),
+        }
+    }
+    if pending.is_empty() {
+        respond(form, &Response::Ok, out);
+        return Ok(None);
+    }
+    let all = Operation::driven(&turn.state.worker, async move {
+        let mut outcome = Ok(());
+        for operation in pending {
+            // Every engine is waited for; the first error is the answer.
+            outcome = outcome.and(operation.await);
+        }
+        outcome
+    });
+    Ok(Some(Pending::new(form, Kind::Flush(all))))
+}
+
+fn flush_one(engine: &Arc<dyn Engine>, context: &Context<'_>, when: Option<Timestamp>) -> Reply<()> {
+    match engine.flush(context, Scope::All, when) {
+        Reply::Ready(answer) => Reply::Ready(answer.map(drop)),
+        Reply::Pending(operation) => {
+            let done = async move { operation.await.map(drop) };
+            Reply::Pending(Operation::<()>::driven(context.worker, done))
+        }
+    }
+}

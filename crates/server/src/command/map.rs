@@ -1,0 +1,37 @@
+//! Between the protocols' words and the engines'.
+
+use larder_engine::{EngineError, ErrorKind, Expiry, Timestamp};
+use larder_protocol::{ExpTime, Failure, FailureKind, ProtocolError, Response};
+
+/// What the client wrote, as an absolute time.
+#[inline]
+pub(crate) fn expiry(exptime: ExpTime, now: Timestamp) -> Expiry {
+    match exptime.resolve(now.0) {
+        larder_protocol::Expiry::Never => Expiry::NEVER,
+        larder_protocol::Expiry::Past => Expiry::PAST,
+        larder_protocol::Expiry::At(second) => Expiry::at(second),
+    }
+}
+
+/// How an engine's error is answered.
+pub(crate) fn response(error: &EngineError) -> Response<'_> {
+    let kind = match error.kind() {
+        ErrorKind::NotFound => return Response::NotFound,
+        ErrorKind::Exists => return Response::Exists,
+        ErrorKind::NotStored => return Response::NotStored,
+        ErrorKind::TooLarge => return Response::Error(ProtocolError::ValueTooLarge),
+        ErrorKind::NotNumeric => return Response::Error(ProtocolError::NonNumeric),
+        ErrorKind::OutOfMemory => return Response::Error(ProtocolError::OutOfMemoryStoring),
+        ErrorKind::BadArgument => FailureKind::Client,
+        ErrorKind::Unavailable => FailureKind::Unavailable,
+        ErrorKind::TimedOut => FailureKind::TimedOut,
+        ErrorKind::OutcomeUnknown => FailureKind::OutcomeUnknown,
+        ErrorKind::Damaged => FailureKind::Damaged,
+        ErrorKind::Unsupported => FailureKind::Unsupported,
+        ErrorKind::Disabled => FailureKind::Disabled,
+        ErrorKind::TryAgain => FailureKind::Busy,
+        ErrorKind::NotPermitted => FailureKind::NotPermitted,
+        _ => FailureKind::Internal,
+    };
+    Response::Failure(Failure { kind, text: error.text() })
+}

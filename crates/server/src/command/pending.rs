@@ -1,0 +1,152 @@
+//! Answers that engines give later.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll};
+
+use larder_engine::{Deleted, EngineError, Item, Number, Operation, Stored, Touched};
+use larder_protocol::{Form, OwnedForm, Response};
+
+use super::retrieve::{Asked, Shape};
+use super::write::{self, ArithmeticCount, StoreCount};
+use super::{Close, Turn, fail, map, respond};
+use crate::connection::output::Output;
+
+/// How a pending answer ended.
+pub(crate) enum Fate {
+    /// The answer is encoded.
+    Answered,
+    /// The engine wants the connection closed.
+    Close,
+}
+
+/// A request whose engine has not answered yet.
+pub(crate) struct Pending {
+    form: OwnedForm,
+    kind: Kind,
+}
+
+/// What is under way.
+pub(crate) enum Kind {
+    Get {
+        key: Box<[u8]>,
+        asked: Asked,
+        operation: Operation<Option<Item>>,
+    },
+    Store {
+        count: StoreCount,
+        operation: Operation<Stored>,
+    },
+    /// The old item is removed, because its new value was too large or found no memory.
+    Evict {
+        error: EngineError,
+        operation: Operation<Deleted>,
+    },
+    Delete(Operation<Deleted>),
+    Arithmetic {
+        count: ArithmeticCount,
+        operation: Operation<Number>,
+    },
+    Touch(Operation<Touched>),
+    Flush(Operation<()>),
+}
+
+impl Kind {
+    pub(crate) fn get(key: &[u8], asked: Asked, operation: Operation<Option<Item>>) -> Kind {
+        Kind::Get { key: key.into(), asked, operation }
+    }
+}
+
+impl Pending {
+    pub(crate) fn new(form: &Form<'_>, kind: Kind) -> Pending {
+        Pending { form: form.to_owned(), kind }
+    }
+
+    /// Encodes the answer once it is there.
+    pub(crate) fn poll(
+        &mut self,
+        task: &mut TaskContext<'_>,
+        turn: &Turn<'_>,
+        out: &mut Output,
+    ) -> Poll<Fate> {
+        let form = self.form.as_form();
+        let answered = match &mut self.kind {
+            Kind::Get { key, asked, operation } => match std::task::ready!(Pin::new(operation).poll(task)) {
+                Ok(item) => {
+                    asked.answer(turn, &form, key, item.as_ref(), out);
+                    Ok(())
+                }
+                Err(error) => match &asked.shape {
+                    Shape::Grouped(group) => {
+                        group.failed(turn, error);
+                        Ok(())
+                    }
+                    _ => fail(turn, &form, &error, out),
+                },
+            },
+            Kind::Store { count, operation } => {
+                let answer = std::task::ready!(Pin::new(operation).poll(task));
+                write::stored(turn, &form, *count, answer, out)
+            }
+            Kind::Evict { error, operation } => {
+                if let Err(cause) = std::task::ready!(Pin::new(operation).poll(task)) {
+                    write::log_stale(&cause);
+                }
+                fail(turn, &form, error, out)
+            }
+            Kind::Delete(operation) => {
+                let answer = std::task::ready!(Pin::new(operation).poll(task));
+                write::deleted(turn, &form, answer, out)
+            }
+            Kind::Arithmetic { count, operation } => {
+                let answer = std::task::ready!(Pin::new(operation).poll(task));
+                write::counted(turn, &form, *count, answer, out)
+            }
+            Kind::Touch(operation) => {
+                let answer = std::task::ready!(Pin::new(operation).poll(task));
+                write::touched(turn, &form, answer, out)
+            }
+            Kind::Flush(operation) => match std::task::ready!(Pin::new(operation).poll(task)) {
+                Ok(()) => {
+                    respond(&form, &Response::Ok, out);
+                    Ok(())
+                }
+                Err(error) => fail(turn, &form, &error, out),
+            },
+        };
+        Poll::Ready(match answered {
+            Ok(()) => Fate::Answered,
+            Err(Close) => Fate::Close,
+        })
+    }
+}
+
+/// The keys of one retrieval line: one error among them is said in place of `END`.
+#[derive(Clone)]
+pub(crate) struct Group(Rc<GroupState>);
+
+struct GroupState {
+    form: OwnedForm,
+    error: RefCell<Option<EngineError>>,
+}
+
+impl Group {
+    pub(crate) fn new(form: &Form<'_>) -> Group {
+        Group(Rc::new(GroupState { form: form.to_owned(), error: RefCell::default() }))
+    }
+
+    pub(crate) fn failed(&self, turn: &Turn<'_>, error: EngineError) {
+        turn.counters().store_errors.add(1);
+        self.0.error.borrow_mut().get_or_insert(error);
+    }
+
+    pub(crate) fn end(&self, out: &mut Output) {
+        let form = self.0.form.as_form();
+        match &*self.0.error.borrow() {
+            None => respond(&form, &Response::End, out),
+            Some(error) => respond(&form, &map::response(error), out),
+        }
+    }
+}

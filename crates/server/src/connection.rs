@@ -1,0 +1,411 @@
+//! One client connection: reads, executes, answers.
+//!
+//! A turn reads once into the worker's buffer, executes every request in it and writes once. A connection between
+//! requests holds no buffer; it keeps only what was cut off.
+
+pub(crate) mod output;
+pub(crate) mod queue;
+mod receive;
+mod stream;
+
+use std::hash::BuildHasher;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use larder_engine::{Connection, Ordering, Timestamp};
+use larder_protocol::{Choice, Command, Decoded, Decoder, Form, Limits, Request, Response, Scratch, encode};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::command::{self, Close, Needs, Turn};
+use crate::router::Routes;
+use crate::worker::{Buffers, Entry, Seat, WorkerState};
+use output::Output;
+use queue::{Claim, Parked, Queue};
+use receive::Receiving;
+pub(crate) use stream::Stream;
+
+/// A client that lets this many bytes of answers pile up is not read until it takes some.
+const UNSENT_BYTES_MAX: usize = 4 << 20;
+
+/// Replies of a connection: what is on its way out, and what must wait.
+#[derive(Default)]
+pub(crate) struct Replies {
+    pub(crate) output: Output,
+    pub(crate) queue: Queue,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Replies {
+    /// Where an answer that is ready goes.
+    #[inline]
+    pub(crate) fn tail(&mut self) -> &mut Output {
+        if self.queue.is_empty() { &mut self.output } else { self.queue.tail() }
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+}
+
+/// How far a connection's life has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Reading and answering.
+    Open,
+    /// Nothing more is read or executed; what was asked is answered, then the connection is closed.
+    Finishing,
+}
+
+/// Why executing the input stopped before its end.
+enum Halt {
+    /// The rest is cut off: more must be read.
+    Incomplete,
+    /// An earlier answer must come first.
+    Blocked,
+    /// Nothing behind this point is executed.
+    Finish,
+}
+
+struct Session {
+    state: Rc<WorkerState>,
+    connection: Arc<Connection>,
+    entry: Rc<Entry>,
+    stream: Stream,
+    decoder: Decoder,
+    /// Read but not executed: cut off, or behind something that must be answered first.
+    input: Vec<u8>,
+    /// The input holds something that may be executed as soon as nothing blocks it.
+    input_waits: bool,
+    receiving: Option<Box<Receiving>>,
+    replies: Replies,
+    life: Life,
+    /// Requests since the last time others got their turn.
+    requests: u32,
+}
+
+/// Serves a connection until it is closed.
+pub(crate) async fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, stream: Stream, seat: Seat) {
+    let limits = Limits { item_bytes_max: state.shared.options.item_size_max, ..Limits::default() };
+    let entry = state.register(connection.id);
+    let routes = state.routes();
+    for engine in command::engines(&routes) {
+        engine.connection_opened(&state.context(&connection, state.shared.clock.now()));
+    }
+    let mut session = Session {
+        decoder: Decoder::new(limits, Choice::Auto),
+        input: Vec::new(),
+        input_waits: false,
+        receiving: None,
+        replies: Replies::default(),
+        life: Life::Open,
+        requests: 0,
+        entry,
+        stream,
+        connection,
+        state,
+    };
+    let end = std::future::poll_fn(|task| session.poll(task)).await;
+    if let Err(error) = end {
+        tracing::debug!("connection {}: {error}", session.connection.id);
+    }
+    session.close(&routes);
+    drop(seat);
+}
+
+impl Session {
+    /// Runs turns until there is nothing to do; `Ready` when the connection is over.
+    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        if self.entry.waker.borrow().as_ref().is_none_or(|waker| !waker.will_wake(task.waker())) {
+            *self.entry.waker.borrow_mut() = Some(task.waker().clone());
+        }
+        if self.entry.kicked.get() {
+            self.state.counters.idle_kicks.add(1);
+            return Poll::Ready(Ok(()));
+        }
+        let state = self.state.clone();
+        let routes = state.routes();
+        let now = state.shared.clock.now();
+        let mut buffers = state.buffers.borrow_mut();
+        if self.replies.output.bytes.capacity() == 0 {
+            self.replies.output.bytes = buffers.take_output();
+        }
+        let end = self.turns(task, &routes, now, &mut buffers);
+        if self.replies.output.is_empty() {
+            buffers.give_output(std::mem::take(&mut self.replies.output.bytes));
+        }
+        end
+    }
+
+    fn turns(
+        &mut self,
+        task: &mut TaskContext<'_>,
+        routes: &Routes,
+        now: Timestamp,
+        buffers: &mut Buffers,
+    ) -> Poll<io::Result<()>> {
+        self.requests = 0;
+        loop {
+            let mut progress = self.advance_queue(task, routes, now);
+            if self.state.draining.get() && self.life == Life::Open && self.receiving.is_none() {
+                // What was read whole is still answered; what is cut off will never be.
+                progress |= self.execute_waiting(routes, now, &mut buffers.scratch);
+                if !self.input_waits {
+                    self.life = Life::Finishing;
+                }
+            }
+            progress |= self.execute_waiting(routes, now, &mut buffers.scratch);
+            if self.may_read() {
+                match self.read(task, routes, now, buffers) {
+                    Poll::Ready(Ok(())) => progress = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
+            }
+            let was_full = self.replies.output.unsent() > UNSENT_BYTES_MAX;
+            if let Poll::Ready(sent) = self.send(task) {
+                sent?;
+                if self.life == Life::Finishing
+                    && self.replies.queue.is_empty()
+                    && self.replies.output.is_empty()
+                {
+                    return Poll::Ready(Ok(()));
+                }
+                progress |= was_full;
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+            if self.requests >= self.state.shared.options.requests_per_turn {
+                // Others on this worker get their turn; the task comes back at once.
+                self.state.counters.conn_yields.add(1);
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn turn<'a>(&'a self, routes: &'a Routes, now: Timestamp) -> Turn<'a> {
+        Turn { state: &self.state, connection: &self.connection, routes, now }
+    }
+
+    fn advance_queue(&mut self, task: &mut TaskContext<'_>, routes: &Routes, now: Timestamp) -> bool {
+        if self.replies.queue.is_empty() {
+            return false;
+        }
+        let turn = Turn { state: &self.state, connection: &self.connection, routes, now };
+        match self.replies.queue.advance(task, &turn, &mut self.replies.output) {
+            Ok(progress) => progress,
+            Err(Close) => {
+                self.replies.queue = Queue::default();
+                self.life = Life::Finishing;
+                true
+            }
+        }
+    }
+
+    fn send(&mut self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let mut sent = 0;
+        let poll = self.replies.output.send(Pin::new(&mut self.stream), task, &mut sent);
+        self.state.counters.bytes_written.add(sent);
+        poll
+    }
+
+    /// Whether more may be executed at this moment.
+    fn is_blocked(&self) -> bool {
+        self.receiving.is_some()
+            || self.replies.queue.is_full()
+            || self.replies.output.unsent() > UNSENT_BYTES_MAX
+    }
+
+    fn may_read(&self) -> bool {
+        if self.life == Life::Finishing {
+            return false;
+        }
+        self.receiving.is_some() || (!self.is_blocked() && !self.input_waits)
+    }
+
+    /// Executes what was read earlier and had to wait.
+    fn execute_waiting(&mut self, routes: &Routes, now: Timestamp, scratch: &mut Scratch) -> bool {
+        if !self.input_waits || self.life == Life::Finishing || self.is_blocked() {
+            return false;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let consumed = self.execute_input(&input, routes, now, scratch);
+        input.drain(..consumed);
+        self.keep_input(input);
+        consumed > 0
+    }
+
+    fn keep_input(&mut self, input: Vec<u8>) {
+        if self.life == Life::Open && !input.is_empty() {
+            self.input = input;
+        } else {
+            self.input = Vec::new();
+            self.input_waits = false;
+        }
+    }
+
+    /// Reads once and executes what came. `Ready` if anything happened.
+    fn read(
+        &mut self,
+        task: &mut TaskContext<'_>,
+        routes: &Routes,
+        now: Timestamp,
+        buffers: &mut Buffers,
+    ) -> Poll<io::Result<()>> {
+        if self.receiving.is_some() {
+            return self.receive(task, routes, now, buffers);
+        }
+        let mut buffer = ReadBuf::new(&mut buffers.read);
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(task, &mut buffer))?;
+        let count = buffer.filled().len();
+        if count == 0 {
+            // The client says no more; it still gets its answers.
+            self.life = Life::Finishing;
+            self.keep_input(Vec::new());
+            return Poll::Ready(Ok(()));
+        }
+        self.state.counters.bytes_read.add(count as u64);
+        self.entry.last_command.set(now);
+        if self.input.is_empty() {
+            let consumed = self.execute_input(&buffers.read[..count], routes, now, &mut buffers.scratch);
+            let rest = buffers.read[consumed..count].to_vec();
+            self.keep_input(rest);
+        } else {
+            let mut input = std::mem::take(&mut self.input);
+            input.extend_from_slice(&buffers.read[..count]);
+            let consumed = self.execute_input(&input, routes, now, &mut buffers.scratch);
+            input.drain(..consumed);
+            self.keep_input(input);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Executes request after request; how many bytes of `input` are done with.
+    fn execute_input(
+        &mut self,
+        input: &[u8],
+        routes: &Routes,
+        now: Timestamp,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let mut done = 0;
+        let halt = loop {
+            if self.is_blocked() {
+                break Halt::Blocked;
+            }
+            match self.decoder.decode(&input[done..], scratch) {
+                Decoded::Request { request, consumed } => match self.execute(&request, routes, now) {
+                    Ok(true) => {
+                        self.requests += 1;
+                        done += consumed;
+                    }
+                    Ok(false) => break Halt::Blocked,
+                    Err(Close) => break Halt::Finish,
+                },
+                Decoded::Value { request, consumed, value_bytes, trailer_bytes } => {
+                    done += consumed;
+                    let available = &input[done..];
+                    let mut receiving =
+                        Receiving::new(&request, value_bytes, trailer_bytes, &self.turn(routes, now));
+                    done += receiving.take_early(available);
+                    self.receiving = Some(Box::new(receiving));
+                }
+                Decoded::Skipped { consumed } => done += consumed,
+                Decoded::Incomplete { .. } => break Halt::Incomplete,
+                Decoded::Close { reply, reason } => {
+                    if let Some((form, error)) = reply {
+                        self.answer_last(&form, &Response::Error(error));
+                    }
+                    tracing::debug!("connection {}: closed for {reason:?}", self.connection.id);
+                    break Halt::Finish;
+                }
+            }
+        };
+        self.input_waits = matches!(halt, Halt::Blocked);
+        if matches!(halt, Halt::Finish) {
+            self.life = Life::Finishing;
+        }
+        done
+    }
+
+    fn answer_last(&mut self, form: &Form<'_>, response: &Response<'_>) {
+        encode(form, response, &mut self.replies.tail().bytes);
+    }
+
+    /// Executes one request. `false`: it must wait for what is before it, and was not touched.
+    fn execute(&mut self, request: &Request<'_>, routes: &Routes, now: Timestamp) -> Result<bool, Close> {
+        let turn = Turn { state: &self.state, connection: &self.connection, routes, now };
+        let replies = &mut self.replies;
+        let (key, writes) = match command::needs(&request.command) {
+            Needs::Key(key, writes) => (key, writes),
+            Needs::Nothing => {
+                command::execute(&turn, request, None, replies.tail())?;
+                return Ok(true);
+            }
+            Needs::Keys => return Ok(execute_many(&turn, request, replies)),
+            Needs::Barrier if !replies.queue.is_empty() => return Ok(false),
+            Needs::Barrier => {
+                let pending =
+                    command::execute_keyless(&turn, &request.form, &request.command, &mut replies.output)?;
+                if let Some(pending) = pending {
+                    replies.queue.wait(Claim { key_hash: 0, writes: true }, pending);
+                }
+                return Ok(true);
+            }
+        };
+        if replies.queue.is_empty() {
+            if let Some(pending) = command::execute(&turn, request, None, &mut replies.output)? {
+                replies.queue.wait(Claim { key_hash: replies.hash(key), writes }, pending);
+            }
+            return Ok(true);
+        }
+        if is_ordered_by_connection(routes, key) {
+            return Ok(false);
+        }
+        let claim = Claim { key_hash: replies.hash(key), writes };
+        if replies.queue.conflicts(claim) {
+            replies.queue.park(claim, Parked { request: request.to_owned(), writer: None });
+        } else if let Some(pending) = command::execute(&turn, request, None, replies.queue.tail())? {
+            replies.queue.wait(claim, pending);
+        }
+        Ok(true)
+    }
+
+    /// Tells the engines that the connection is gone.
+    fn close(mut self, routes: &Routes) {
+        // Operations under way are detached before the engines hear of the end.
+        self.replies = Replies::default();
+        let now = self.state.shared.clock.now();
+        for engine in command::engines(routes) {
+            engine.connection_closed(&self.state.context(&self.connection, now));
+        }
+        self.state.unregister(self.connection.id);
+    }
+}
+
+fn is_ordered_by_connection(routes: &Routes, key: &[u8]) -> bool {
+    routes.route(key).is_some_and(|(stack, _)| stack.description.ordering == Ordering::PerConnection)
+}
+
+/// Executes a retrieval of several keys; `false` if one of them is busy.
+fn execute_many(turn: &Turn<'_>, request: &Request<'_>, replies: &mut Replies) -> bool {
+    let Command::Get(get) = &request.command else { unreachable!("only a retrieval has several keys") };
+    if !replies.queue.is_empty() {
+        let writes = get.touch.is_some();
+        for key in get.keys {
+            let claim = Claim { key_hash: replies.hash(key), writes };
+            if replies.queue.conflicts(claim) || is_ordered_by_connection(turn.routes, key) {
+                return false;
+            }
+        }
+    }
+    command::get_many(turn, &request.form, get, replies);
+    true
+}
+
+// The future of a connection lives as long as its client: it should stay small.
+const _: () = assert!(std::mem::size_of::<Session>() <= 640);

@@ -1,0 +1,91 @@
+//! The socket of a client.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::worker::Socket;
+
+/// A client's socket on its worker's event loop.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Ties an accepted socket to the event loop of this thread.
+    pub(crate) fn attach(socket: Socket) -> io::Result<Stream> {
+        match socket {
+            Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                // A pipelined client would wait 40 ms for each batch otherwise.
+                socket.set_nodelay(true)?;
+                Ok(Stream::Tcp(TcpStream::from_std(socket)?))
+            }
+            Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok(Stream::Unix(UnixStream::from_std(socket)?))
+            }
+        }
+    }
+
+    pub(crate) fn descriptor(&self) -> i32 {
+        match self {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(task, buffer),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(task, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    #[inline]
+    fn poll_write(self: Pin<&mut Self>, task: &mut TaskContext<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(task, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(task, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(task, slices),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(task, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(task),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(task),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(task),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(task),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What the chassis is told at start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where to listen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ListenAddress {
+    /// A TCP address; port 0 is any free one.
+    Tcp(SocketAddr),
+    /// A unix socket, with the permissions of its file. A stale socket file is replaced.
+    Unix {
+        /// The socket file.
+        path: PathBuf,
+        /// Permission bits, such as 0o700.
+        mode: u32,
+    },
+}
+
+/// Settings of the chassis.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; at least one.
+    pub listen: Vec<ListenAddress>,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Client connections at a time.
+    pub connections_max: usize,
+    /// Longest value in bytes.
+    pub item_size_max: u32,
+    /// Requests answered for one connection before others get their turn.
+    pub requests_per_turn: u32,
+    /// Pending connections the kernel keeps for us.
+    pub backlog: i32,
+    /// A silent connection is closed after this.
+    pub idle_timeout: Option<Duration>,
+    /// Whether `shutdown` is allowed.
+    pub shutdown_allowed: bool,
+    /// Bound on values and lines being received, over all connections, in bytes; beyond it reading pauses.
+    pub bytes_in_flight_max: usize,
+    /// How long a stop waits for clients to take their answers.
+    pub drain_patience: Duration,
+    /// The version the server says it is.
+    pub version: &'static str,
+    /// Configured memory for RAM engines in bytes, for `stats`.
+    pub memory_bytes: u64,
+    /// First level of the log.
+    pub verbosity: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            listen: Vec::new(),
+            workers: 4,
+            connections_max: 1024,
+            item_size_max: 1 << 20,
+            requests_per_turn: 20,
+            backlog: 1024,
+            idle_timeout: None,
+            shutdown_allowed: false,
+            bytes_in_flight_max: 256 << 20,
+            drain_patience: Duration::from_secs(10),
+            version: env!("CARGO_PKG_VERSION"),
+            memory_bytes: 64 << 20,
+            verbosity: 0,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Starting and stopping.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+
+use larder_engine::{Clock, EngineError};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::command::engines;
+use crate::listen::{self, Listener};
+use crate::options::Options;
+use crate::router::Routes;
+use crate::shared::{Phase, Shared};
+use crate::worker;
+
+/// A client asked the server to stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopRequest {
+    /// `shutdown`
+    Now,
+    /// `shutdown graceful`
+    Graceful,
+}
+
+/// Why the server could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen { address, source } => {
+                write!(f, "cannot listen on {address}: {source}")?;
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => write!(
+                        f,
+                        "; another server has this address (stop it, or choose another port with -p PORT)"
+                    ),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(f, "; choose a port above 1023 or a folder this user may write to")
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        write!(f, "; this machine has no such address (see `ip address`)")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            StartError::Thread(source) => write!(f, "cannot start a thread: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The addresses a server listens on, bound but not yet served, so that a taken port is known before a store is opened.
+pub struct Bound {
+    listeners: Vec<Listener>,
+    options: Options,
+}
+
+impl Bound {
+    /// Binds every address of the options, or none.
+    pub fn bind(options: Options) -> Result<Bound, StartError> {
+        let mut listeners = Vec::new();
+        for address in &options.listen {
+            let listener = Listener::bind(address, options.backlog).map_err(|source| {
+                let address = match address {
+                    crate::ListenAddress::Tcp(address) => address.to_string(),
+                    crate::ListenAddress::Unix { path, .. } => format!("unix:{}", path.display()),
+                };
+                StartError::Listen { address, source }
+            })?;
+            listeners.push(listener);
+        }
+        Ok(Bound { listeners, options })
+    }
+
+    /// The addresses in words, with the ports the system chose.
+    pub fn names(&self) -> Vec<String> {
+        self.listeners.iter().map(Listener::name).collect()
+    }
+}
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    acceptor: JoinHandle<io::Result<()>>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    /// Starts serving. `stop_requests` hears of clients that ask for a stop.
+    pub fn start(
+        bound: Bound,
+        clock: Arc<dyn Clock>,
+        routes: Arc<Routes>,
+        stop_requests: Sender<StopRequest>,
+    ) -> Result<Server, StartError> {
+        let shared = Arc::new(Shared::new(
+            bound.options,
+            bound.listeners.iter().map(Listener::name).collect(),
+            clock,
+            routes,
+            stop_requests,
+        ));
+        let mut workers = Vec::new();
+        let mut senders = Vec::new();
+        for id in 0..shared.options.workers {
+            let (sender, arrivals) = unbounded_channel();
+            senders.push(sender);
+            let shared = shared.clone();
+            let worker = thread::Builder::new()
+                .name(format!("worker-{id}"))
+                .stack_size(worker::STACK_BYTES)
+                .spawn(move || worker::run(id, shared, arrivals))
+                .map_err(StartError::Thread)?;
+            workers.push(worker);
+        }
+        let acceptor = thread::Builder::new()
+            .name("acceptor".to_owned())
+            .spawn({
+                let shared = shared.clone();
+                move || listen::run(bound.listeners, shared, senders)
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Server { shared, acceptor, workers })
+    }
+
+    /// What all workers share: statistics, the routing table.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Stops: no new connections, answers what was asked, closes the connections, then brings every engine's data to
+    /// its level. The errors name what could not be brought down: then the exit is not clean.
+    pub fn stop(self) -> Result<(), Vec<EngineError>> {
+        self.shared.phase.send_replace(Phase::Draining);
+        join("acceptor", self.acceptor);
+        for (id, worker) in self.workers.into_iter().enumerate() {
+            join(&format!("worker {id}"), worker);
+        }
+        let errors: Vec<_> =
+            engines(&self.shared.routes()).filter_map(|engine| engine.close().err()).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+}
+
+fn join(name: &str, thread: JoinHandle<io::Result<()>>) {
+    match thread.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!("{name}: {error}"),
+        Err(_panic) => tracing::error!("{name}: ended by a fault of its own; please report it"),
+    }
+}

@@ -1,0 +1,136 @@
+//! What all workers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use larder_engine::{Clock, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Semaphore, watch};
+
+use crate::counters::{Counters, Totals};
+use crate::options::Options;
+use crate::router::Routes;
+use crate::server::StopRequest;
+
+/// Unit of the budget for bytes in flight: a semaphore counts at most 2^61, but a request asks in `u32`.
+pub(crate) const BUDGET_UNIT_BYTES: usize = 1024;
+
+/// How far a stop has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Serving.
+    Open,
+    /// No new connections; those that are there get their answers and are closed.
+    Draining,
+}
+
+/// State of the server that outlives any one connection. Threads: any.
+pub struct Shared {
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Swapped whole on a reload; workers look once a turn.
+    routes: RwLock<Arc<Routes>>,
+    routes_generation: AtomicU64,
+    pub(crate) counters: Vec<Arc<Counters>>,
+    counters_base: Mutex<Totals>,
+    pub(crate) started: Timestamp,
+    pub(crate) verbosity: Arc<AtomicU32>,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) connections_total: AtomicU64,
+    pub(crate) connections_rejected: AtomicU64,
+    /// 1024-byte units of requests that are being received.
+    pub(crate) budget: Arc<Semaphore>,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// The addresses listened on, in words.
+    pub(crate) listening: Vec<String>,
+    stop_requests: Sender<StopRequest>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: Options,
+        listening: Vec<String>,
+        clock: Arc<dyn Clock>,
+        routes: Arc<Routes>,
+        stop_requests: Sender<StopRequest>,
+    ) -> Self {
+        let budget_units = options.bytes_in_flight_max.div_ceil(BUDGET_UNIT_BYTES);
+        Shared {
+            started: clock.now(),
+            clock,
+            routes: RwLock::new(routes),
+            routes_generation: AtomicU64::new(1),
+            counters: (0..options.workers).map(|_| Arc::default()).collect(),
+            counters_base: Mutex::default(),
+            verbosity: Arc::new(AtomicU32::new(options.verbosity)),
+            connections: AtomicUsize::new(0),
+            connections_total: AtomicU64::new(0),
+            connections_rejected: AtomicU64::new(0),
+            budget: Arc::new(Semaphore::new(budget_units)),
+            phase: watch::Sender::new(Phase::Open),
+            listening,
+            stop_requests,
+            options,
+        }
+    }
+
+    /// The table in force.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.read().clone()
+    }
+
+    pub(crate) fn routes_generation(&self) -> u64 {
+        self.routes_generation.load(Ordering::Acquire)
+    }
+
+    /// Puts another table in force; requests under way finish on the old one.
+    pub fn swap_routes(&self, routes: Arc<Routes>) {
+        *self.routes.write() = routes;
+        self.routes_generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Counters summed over the workers since the last reset.
+    pub fn totals(&self) -> Totals {
+        self.raw_totals().since(&self.counters_base.lock())
+    }
+
+    fn raw_totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for counters in &self.counters {
+            totals.add(counters);
+        }
+        totals
+    }
+
+    /// Sets counters of events to 0, the engines' too.
+    pub fn reset_counters(&self) {
+        *self.counters_base.lock() = self.raw_totals();
+        self.connections_rejected.store(0, Ordering::Relaxed);
+        for stack in self.routes().stacks() {
+            stack.engine.reset_stats();
+        }
+    }
+
+    /// The log's level, which `verbosity` changes.
+    pub fn verbosity(&self) -> &Arc<AtomicU32> {
+        &self.verbosity
+    }
+
+    pub(crate) fn request_stop(&self, request: StopRequest) {
+        if self.stop_requests.send(request).is_err() {
+            tracing::warn!("a client asked for a stop, but the server is stopping already");
+        }
+    }
+
+    /// Seconds served so far.
+    pub fn uptime(&self) -> Duration {
+        Duration::from_secs(u64::from(self.clock.now().seconds_since(self.started)))
+    }
+
+    /// Client connections open now.
+    pub fn connections_open(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,238 @@
+//! A worker: one thread, one event loop, its own connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use larder_engine::{Connection, Context, Timestamp, Worker};
+use larder_protocol::Scratch;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::LocalSet;
+
+use crate::connection::{self, Stream};
+use crate::counters::Counters;
+use crate::router::Routes;
+use crate::shared::{Phase, Shared};
+
+/// Stack size of a worker's thread in bytes, as foreign engines called on it expect.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
+
+/// Size of the buffer that all connections of a worker are read with, in bytes.
+pub(crate) const READ_BUFFER_BYTES: usize = 64 << 10;
+
+/// An output buffer that grew beyond this is given back to the system, in bytes.
+const SPARE_OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// A connection on its way from the acceptor to its worker.
+pub(crate) struct Arrival {
+    pub(crate) socket: Socket,
+    pub(crate) listener: Arc<str>,
+    pub(crate) id: u64,
+    /// Counts the connection for as long as it lives.
+    pub(crate) seat: Seat,
+}
+
+/// An accepted socket, not yet tied to an event loop.
+pub(crate) enum Socket {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// One of the places for connections; dropping it makes the place free.
+pub(crate) struct Seat(pub(crate) Arc<Shared>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// What the connections of one worker share.
+pub(crate) struct WorkerState {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) worker: Worker,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) buffers: RefCell<Buffers>,
+    routes: RefCell<(u64, Arc<Routes>)>,
+    /// Set once the server stops: connections finish what they have.
+    pub(crate) draining: Cell<bool>,
+    entries: RefCell<HashMap<u64, Rc<Entry>>>,
+    /// Operations whose clients left, still under way.
+    detached: Rc<Cell<usize>>,
+}
+
+/// Buffers used by whichever connection has its turn.
+pub(crate) struct Buffers {
+    pub(crate) read: Box<[u8]>,
+    pub(crate) scratch: Scratch,
+    spare_output: Vec<u8>,
+}
+
+impl Buffers {
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare_output)
+    }
+
+    pub(crate) fn give_output(&mut self, mut spare: Vec<u8>) {
+        if spare.capacity() <= SPARE_OUTPUT_BYTES_MAX && spare.capacity() > self.spare_output.capacity() {
+            spare.clear();
+            self.spare_output = spare;
+        }
+    }
+}
+
+/// A connection as its worker sees it from outside.
+#[derive(Default)]
+pub(crate) struct Entry {
+    pub(crate) waker: RefCell<Option<Waker>>,
+    pub(crate) last_command: Cell<Timestamp>,
+    /// Silent for too long.
+    pub(crate) kicked: Cell<bool>,
+}
+
+impl WorkerState {
+    /// The routing table in force at this moment.
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        let mut routes = self.routes.borrow_mut();
+        let generation = self.shared.routes_generation();
+        if routes.0 != generation {
+            *routes = (generation, self.shared.routes());
+        }
+        routes.1.clone()
+    }
+
+    pub(crate) fn context<'a>(&'a self, connection: &'a Arc<Connection>, now: Timestamp) -> Context<'a> {
+        Context { connection, worker: &self.worker, now, deadline: None }
+    }
+
+    pub(crate) fn register(&self, id: u64) -> Rc<Entry> {
+        let entry = Rc::new(Entry::default());
+        entry.last_command.set(self.shared.clock.now());
+        self.entries.borrow_mut().insert(id, entry.clone());
+        entry
+    }
+
+    pub(crate) fn unregister(&self, id: u64) {
+        self.entries.borrow_mut().remove(&id);
+    }
+
+    fn wake_all(&self) {
+        for entry in self.entries.borrow().values() {
+            if let Some(waker) = &*entry.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn kick_idle(&self, timeout: Duration) {
+        let now = self.shared.clock.now();
+        for entry in self.entries.borrow().values() {
+            if u64::from(now.seconds_since(entry.last_command.get())) >= timeout.as_secs() {
+                entry.kicked.set(true);
+                if let Some(waker) = &*entry.waker.borrow() {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.entries.borrow().is_empty() && self.detached.get() == 0
+    }
+}
+
+/// Runs worker `id` until the server drains and its last connection is gone.
+pub(crate) fn run(
+    id: usize,
+    shared: Arc<Shared>,
+    arrivals: UnboundedReceiver<Arrival>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let local = LocalSet::new();
+    let detached = Rc::new(Cell::new(0));
+    let worker = Worker::new(id, {
+        let detached = detached.clone();
+        move |future| {
+            detached.set(detached.get() + 1);
+            let detached = detached.clone();
+            tokio::task::spawn_local(async move {
+                future.await;
+                detached.set(detached.get() - 1);
+            });
+        }
+    });
+    let state = Rc::new(WorkerState {
+        counters: shared.counters[id].clone(),
+        worker,
+        buffers: RefCell::new(Buffers {
+            read: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            scratch: Scratch::default(),
+            spare_output: Vec::new(),
+        }),
+        routes: RefCell::new((shared.routes_generation(), shared.routes())),
+        draining: Cell::new(false),
+        entries: RefCell::default(),
+        detached,
+        shared,
+    });
+    local.block_on(&runtime, serve(state, arrivals));
+    Ok(())
+}
+
+async fn serve(state: Rc<WorkerState>, mut arrivals: UnboundedReceiver<Arrival>) {
+    tokio::task::spawn_local(state.worker.mailbox().clone().deliver());
+    if let Some(timeout) = state.shared.options.idle_timeout {
+        let state = state.clone();
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                state.kick_idle(timeout);
+            }
+        });
+    }
+    let mut phase = state.shared.phase.subscribe();
+    loop {
+        tokio::select! {
+            arrival = arrivals.recv() => match arrival {
+                Some(arrival) => welcome(&state, arrival),
+                // The acceptor is gone: the server stops.
+                None => break,
+            },
+            _ = phase.wait_for(|phase| *phase == Phase::Draining) => break,
+        }
+    }
+    drain(&state).await;
+}
+
+fn welcome(state: &Rc<WorkerState>, arrival: Arrival) {
+    match Stream::attach(arrival.socket) {
+        Ok(stream) => {
+            let connection = Connection::new(arrival.id, arrival.listener, stream.descriptor());
+            let state = state.clone();
+            tokio::task::spawn_local(connection::serve(state, connection, stream, arrival.seat));
+        }
+        Err(error) => tracing::warn!("connection {}: cannot be served: {error}", arrival.id),
+    }
+}
+
+async fn drain(state: &Rc<WorkerState>) {
+    state.draining.set(true);
+    state.wake_all();
+    let patience = state.shared.options.drain_patience;
+    let drained = tokio::time::timeout(patience, async {
+        while !state.is_done() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    if drained.await.is_err() {
+        let left = state.entries.borrow().len();
+        tracing::warn!(
+            "worker {}: {left} connections did not take their answers within {} s and are dropped",
+            state.worker.id(),
+            patience.as_secs()
+        );
+    }
+}
