@@ -14,6 +14,7 @@ use larder_protocol::{Command, Form, Request, Response, encode};
 
 use crate::connection::output::Output;
 use crate::counters::Counters;
+use crate::options::Tunables;
 use crate::router::{Routes, Stack};
 use crate::shared::Shared;
 use crate::worker::WorkerState;
@@ -43,6 +44,10 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.state.counters
+    }
+
+    pub(crate) fn tunables(&self) -> Tunables {
+        self.shared().setup().tunables.clone()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

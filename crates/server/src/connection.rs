@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::command::{self, Close, Needs, Turn};
 use crate::router::Routes;
+use crate::shared::Setup;
 use crate::worker::{Buffers, Entry, Seat, WorkerState};
 use output::Output;
 use queue::{Claim, Parked, Queue};
@@ -75,6 +76,8 @@ struct Session {
     entry: Rc<Entry>,
     stream: Stream,
     decoder: Decoder,
+    /// The limit the decoder was given last.
+    item_size_max: u32,
     /// Read but not executed: cut off, or behind something that must be answered first.
     input: Vec<u8>,
     /// The input holds something that may be executed as soon as nothing blocks it.
@@ -88,14 +91,16 @@ struct Session {
 
 /// Serves a connection until it is closed.
 pub(crate) async fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, stream: Stream, seat: Seat) {
-    let limits = Limits { item_bytes_max: state.shared.options.item_size_max, ..Limits::default() };
     let entry = state.register(connection.id);
-    let routes = state.routes();
-    for engine in command::engines(&routes) {
+    let setup = state.setup();
+    for engine in command::engines(&setup.routes) {
         engine.connection_opened(&state.context(&connection, state.shared.clock.now()));
     }
+    let item_size_max = setup.tunables.item_size_max;
+    drop(setup);
     let mut session = Session {
-        decoder: Decoder::new(limits, Choice::Auto),
+        decoder: Decoder::new(limits(item_size_max), Choice::Auto),
+        item_size_max,
         input: Vec::new(),
         input_waits: false,
         receiving: None,
@@ -111,8 +116,12 @@ pub(crate) async fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, s
     if let Err(error) = end {
         tracing::debug!("connection {}: {error}", session.connection.id);
     }
-    session.close(&routes);
+    session.close();
     drop(seat);
+}
+
+fn limits(item_size_max: u32) -> Limits {
+    Limits { item_bytes_max: item_size_max, ..Limits::default() }
 }
 
 impl Session {
@@ -126,13 +135,17 @@ impl Session {
             return Poll::Ready(Ok(()));
         }
         let state = self.state.clone();
-        let routes = state.routes();
+        let setup = state.setup();
         let now = state.shared.clock.now();
+        if setup.tunables.item_size_max != self.item_size_max {
+            self.item_size_max = setup.tunables.item_size_max;
+            self.decoder.set_limits(limits(self.item_size_max));
+        }
         let mut buffers = state.buffers.borrow_mut();
         if self.replies.output.bytes.capacity() == 0 {
             self.replies.output.bytes = buffers.take_output();
         }
-        let end = self.turns(task, &routes, now, &mut buffers);
+        let end = self.turns(task, &setup, now, &mut buffers);
         if self.replies.output.is_empty() {
             buffers.give_output(std::mem::take(&mut self.replies.output.bytes));
         }
@@ -142,10 +155,11 @@ impl Session {
     fn turns(
         &mut self,
         task: &mut TaskContext<'_>,
-        routes: &Routes,
+        setup: &Setup,
         now: Timestamp,
         buffers: &mut Buffers,
     ) -> Poll<io::Result<()>> {
+        let routes = &setup.routes;
         self.requests = 0;
         loop {
             let mut progress = self.advance_queue(task, routes, now);
@@ -178,7 +192,7 @@ impl Session {
             if !progress {
                 return Poll::Pending;
             }
-            if self.requests >= self.state.shared.options.requests_per_turn {
+            if self.requests >= setup.tunables.requests_per_turn {
                 // Others on this worker get their turn; the task comes back at once.
                 self.state.counters.conn_yields.add(1);
                 task.waker().wake_by_ref();
@@ -376,11 +390,11 @@ impl Session {
     }
 
     /// Tells the engines that the connection is gone.
-    fn close(mut self, routes: &Routes) {
+    fn close(mut self) {
         // Operations under way are detached before the engines hear of the end.
         self.replies = Replies::default();
         let now = self.state.shared.clock.now();
-        for engine in command::engines(routes) {
+        for engine in command::engines(&self.state.setup().routes) {
             engine.connection_closed(&self.state.context(&self.connection, now));
         }
         self.state.unregister(self.connection.id);

@@ -1,7 +1,7 @@
 //! The chassis of larder: listeners, workers, connections, the prefix router, statistics, reload.
 //!
 //! It knows protocols and the engine interface, and no engine by name. [`Server::start`] takes ready-made stacks in a
-//! routing table; [`Shared::swap_routes`] puts another table in force under traffic.
+//! routing table; [`Shared::swap_setup`] puts another in force under traffic.
 //!
 //! The way of a request: a worker reads a buffer, decodes every request in it, routes each by longest prefix, and
 //! hands it to its stack. Replies that are ready are encoded at once; pending ones wait in the connection's queue, so
@@ -18,7 +18,7 @@ mod shared;
 mod stats;
 mod worker;
 
-pub use options::{ListenAddress, Options};
+pub use options::{ListenAddress, Options, Tunables};
 pub use router::{Routes, Stack};
 pub use server::{Bound, Server, StartError, StopRequest};
-pub use shared::{Phase, Shared};
+pub use shared::{Phase, Setup, Shared};

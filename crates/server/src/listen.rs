@@ -151,7 +151,7 @@ async fn pause_after(error: io::Error, name: &str) {
 }
 
 fn deal(socket: Socket, name: &Arc<str>, shared: &Arc<Shared>, workers: &[UnboundedSender<Arrival>]) {
-    if shared.connections.fetch_add(1, Ordering::Relaxed) >= shared.options.connections_max {
+    if shared.connections.fetch_add(1, Ordering::Relaxed) >= shared.setup().tunables.connections_max {
         shared.connections.fetch_sub(1, Ordering::Relaxed);
         shared.connections_rejected.fetch_add(1, Ordering::Relaxed);
         refuse(socket);

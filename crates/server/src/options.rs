@@ -18,25 +18,42 @@ pub enum ListenAddress {
     },
 }
 
-/// Settings of the chassis.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where to listen; at least one.
-    pub listen: Vec<ListenAddress>,
-    /// Worker threads, at least 1.
-    pub workers: usize,
+/// Settings that a reload may change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tunables {
     /// Client connections at a time.
     pub connections_max: usize,
     /// Longest value in bytes.
     pub item_size_max: u32,
     /// Requests answered for one connection before others get their turn.
     pub requests_per_turn: u32,
-    /// Pending connections the kernel keeps for us.
-    pub backlog: i32,
     /// A silent connection is closed after this.
     pub idle_timeout: Option<Duration>,
     /// Whether `shutdown` is allowed.
     pub shutdown_allowed: bool,
+}
+
+impl Default for Tunables {
+    fn default() -> Self {
+        Tunables {
+            connections_max: 1024,
+            item_size_max: 1 << 20,
+            requests_per_turn: 20,
+            idle_timeout: None,
+            shutdown_allowed: false,
+        }
+    }
+}
+
+/// Settings of the chassis that stay until it stops.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; at least one.
+    pub listen: Vec<ListenAddress>,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Pending connections the kernel keeps for us.
+    pub backlog: i32,
     /// Bound on values and lines being received, over all connections, in bytes; beyond it reading pauses.
     pub bytes_in_flight_max: usize,
     /// How long a stop waits for clients to take their answers.
@@ -54,12 +71,7 @@ impl Default for Options {
         Options {
             listen: Vec::new(),
             workers: 4,
-            connections_max: 1024,
-            item_size_max: 1 << 20,
-            requests_per_turn: 20,
             backlog: 1024,
-            idle_timeout: None,
-            shutdown_allowed: false,
             bytes_in_flight_max: 256 << 20,
             drain_patience: Duration::from_secs(10),
             version: env!("CARGO_PKG_VERSION"),

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
-use larder_engine::{Clock, EngineError};
+use larder_engine::Clock;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::command::engines;
 use crate::listen::{self, Listener};
 use crate::options::Options;
-use crate::router::Routes;
-use crate::shared::{Phase, Shared};
+use crate::shared::{Phase, Setup, Shared};
 use crate::worker;
 
 /// A client asked the server to stop.
@@ -106,14 +104,14 @@ impl Server {
     pub fn start(
         bound: Bound,
         clock: Arc<dyn Clock>,
-        routes: Arc<Routes>,
+        setup: Setup,
         stop_requests: Sender<StopRequest>,
     ) -> Result<Server, StartError> {
         let shared = Arc::new(Shared::new(
             bound.options,
             bound.listeners.iter().map(Listener::name).collect(),
             clock,
-            routes,
+            setup,
             stop_requests,
         ));
         let mut workers = Vec::new();
@@ -144,17 +142,14 @@ impl Server {
         &self.shared
     }
 
-    /// Stops: no new connections, answers what was asked, closes the connections, then brings every engine's data to
-    /// its level. The errors name what could not be brought down: then the exit is not clean.
-    pub fn stop(self) -> Result<(), Vec<EngineError>> {
+    /// Stops: no new connections, answers what was asked, closes the connections, ends the workers. The engines are
+    /// closed afterwards by whoever made them.
+    pub fn stop(self) {
         self.shared.phase.send_replace(Phase::Draining);
         join("acceptor", self.acceptor);
         for (id, worker) in self.workers.into_iter().enumerate() {
             join(&format!("worker {id}"), worker);
         }
-        let errors: Vec<_> =
-            engines(&self.shared.routes()).filter_map(|engine| engine.close().err()).collect();
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use crate::counters::{Counters, Totals};
-use crate::options::Options;
+use crate::options::{Options, Tunables};
 use crate::router::Routes;
 use crate::server::StopRequest;
 
@@ -26,13 +26,21 @@ pub enum Phase {
     Draining,
 }
 
+/// What a reload puts in force, as one.
+pub struct Setup {
+    /// Which stack a key belongs to.
+    pub routes: Routes,
+    /// Settings that may change under traffic.
+    pub tunables: Tunables,
+}
+
 /// State of the server that outlives any one connection. Threads: any.
 pub struct Shared {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     /// Swapped whole on a reload; workers look once a turn.
-    routes: RwLock<Arc<Routes>>,
-    routes_generation: AtomicU64,
+    setup: RwLock<Arc<Setup>>,
+    setup_generation: AtomicU64,
     pub(crate) counters: Vec<Arc<Counters>>,
     counters_base: Mutex<Totals>,
     pub(crate) started: Timestamp,
@@ -53,15 +61,15 @@ impl Shared {
         options: Options,
         listening: Vec<String>,
         clock: Arc<dyn Clock>,
-        routes: Arc<Routes>,
+        setup: Setup,
         stop_requests: Sender<StopRequest>,
     ) -> Self {
         let budget_units = options.bytes_in_flight_max.div_ceil(BUDGET_UNIT_BYTES);
         Shared {
             started: clock.now(),
             clock,
-            routes: RwLock::new(routes),
-            routes_generation: AtomicU64::new(1),
+            setup: RwLock::new(Arc::new(setup)),
+            setup_generation: AtomicU64::new(1),
             counters: (0..options.workers).map(|_| Arc::default()).collect(),
             counters_base: Mutex::default(),
             verbosity: Arc::new(AtomicU32::new(options.verbosity)),
@@ -76,19 +84,21 @@ impl Shared {
         }
     }
 
-    /// The table in force.
-    pub fn routes(&self) -> Arc<Routes> {
-        self.routes.read().clone()
+    /// What is in force.
+    pub fn setup(&self) -> Arc<Setup> {
+        self.setup.read().clone()
     }
 
-    pub(crate) fn routes_generation(&self) -> u64 {
-        self.routes_generation.load(Ordering::Acquire)
+    pub(crate) fn setup_generation(&self) -> u64 {
+        self.setup_generation.load(Ordering::Acquire)
     }
 
-    /// Puts another table in force; requests under way finish on the old one.
-    pub fn swap_routes(&self, routes: Arc<Routes>) {
-        *self.routes.write() = routes;
-        self.routes_generation.fetch_add(1, Ordering::Release);
+    /// Puts another setup in force, whole; requests under way finish on the old one, which is returned: once nobody
+    /// else holds it, no worker uses its engines any more, besides operations under way.
+    pub fn swap_setup(&self, setup: Setup) -> Arc<Setup> {
+        let old = std::mem::replace(&mut *self.setup.write(), Arc::new(setup));
+        self.setup_generation.fetch_add(1, Ordering::Release);
+        old
     }
 
     /// Counters summed over the workers since the last reset.
@@ -108,7 +118,7 @@ impl Shared {
     pub fn reset_counters(&self) {
         *self.counters_base.lock() = self.raw_totals();
         self.connections_rejected.store(0, Ordering::Relaxed);
-        for stack in self.routes().stacks() {
+        for stack in self.setup().routes.stacks() {
             stack.engine.reset_stats();
         }
     }

@@ -86,7 +86,7 @@ fn general(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("rusage_user", &format_args!("{user:.6}"));
     lines.stat("rusage_system", &format_args!("{system:.6}"));
     lines.numbers(&[
-        ("max_connections", options.connections_max as u64),
+        ("max_connections", turn.tunables().connections_max as u64),
         ("curr_connections", open),
         ("total_connections", shared.connections_total.load(Relaxed)),
         ("rejected_connections", shared.connections_rejected.load(Relaxed)),
@@ -175,6 +175,7 @@ fn processor_seconds() -> (f64, f64) {
 fn settings(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     let shared = turn.shared();
     let options = &shared.options;
+    let tunables = turn.tunables();
     let yes_no = |value: bool| if value { "yes" } else { "no" };
     let tcp_port = options.listen.iter().zip(&shared.listening).find_map(|(address, name)| match address {
         ListenAddress::Tcp(_) => name.rsplit_once(':').map(|(_, port)| port.to_owned()),
@@ -185,7 +186,7 @@ fn settings(turn: &Turn<'_>, lines: &mut Lines<'_>) {
         ListenAddress::Tcp(_) => None,
     });
     lines.stat("maxbytes", &options.memory_bytes);
-    lines.stat("maxconns", &options.connections_max);
+    lines.stat("maxconns", &tunables.connections_max);
     lines.stat("tcpport", &tcp_port.as_deref().unwrap_or("0"));
     lines.stat("udpport", &0);
     lines.stat("inter", &shared.listening.join(","));
@@ -194,20 +195,20 @@ fn settings(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("evictions", &"on");
     lines.stat("domain_socket", &unix.as_ref().map_or("NULL", |(path, _)| path));
     lines.stat("umask", &format_args!("{:o}", unix.as_ref().map_or(0o700, |(_, mode)| *mode)));
-    lines.stat("shutdown_command", &yes_no(options.shutdown_allowed));
+    lines.stat("shutdown_command", &yes_no(tunables.shutdown_allowed));
     lines.stat("growth_factor", &"1.25");
     lines.stat("chunk_size", &48);
     lines.stat("num_threads", &options.workers);
     lines.stat("num_threads_per_udp", &0);
     lines.stat("stat_key_prefix", &":");
     lines.stat("detail_enabled", &"no");
-    lines.stat("reqs_per_event", &options.requests_per_turn);
+    lines.stat("reqs_per_event", &tunables.requests_per_turn);
     lines.stat("cas_enabled", &"yes");
     lines.stat("tcp_backlog", &options.backlog);
     lines.stat("binding_protocol", &"auto-negotiate");
     lines.stat("auth_enabled_sasl", &"no");
     lines.stat("auth_enabled_ascii", &"no");
-    lines.stat("item_size_max", &options.item_size_max);
+    lines.stat("item_size_max", &tunables.item_size_max);
     lines.stat("maxconns_fast", &"yes");
     lines.stat("hashpower_init", &0);
     lines.stat("slab_reassign", &"no");
@@ -230,7 +231,7 @@ fn settings(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("warm_max_factor", &"2.00");
     lines.stat("temp_lru", &"no");
     lines.stat("temporary_ttl", &61);
-    lines.stat("idle_timeout", &options.idle_timeout.map_or(0, |timeout| timeout.as_secs()));
+    lines.stat("idle_timeout", &tunables.idle_timeout.map_or(0, |timeout| timeout.as_secs()));
     lines.stat("watcher_logbuf_size", &262_144);
     lines.stat("worker_logbuf_size", &65_536);
     lines.stat("read_buf_mem_limit", &options.bytes_in_flight_max);

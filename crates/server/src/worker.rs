@@ -14,8 +14,7 @@ use tokio::task::LocalSet;
 
 use crate::connection::{self, Stream};
 use crate::counters::Counters;
-use crate::router::Routes;
-use crate::shared::{Phase, Shared};
+use crate::shared::{Phase, Setup, Shared};
 
 /// Stack size of a worker's thread in bytes, as foreign engines called on it expect.
 pub(crate) const STACK_BYTES: usize = 8 << 20;
@@ -25,6 +24,8 @@ pub(crate) const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// An output buffer that grew beyond this is given back to the system, in bytes.
 const SPARE_OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(1);
 
 /// A connection on its way from the acceptor to its worker.
 pub(crate) struct Arrival {
@@ -56,7 +57,7 @@ pub(crate) struct WorkerState {
     pub(crate) worker: Worker,
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: RefCell<Buffers>,
-    routes: RefCell<(u64, Arc<Routes>)>,
+    setup: RefCell<(u64, Arc<Setup>)>,
     /// Set once the server stops: connections finish what they have.
     pub(crate) draining: Cell<bool>,
     entries: RefCell<HashMap<u64, Rc<Entry>>>,
@@ -94,14 +95,14 @@ pub(crate) struct Entry {
 }
 
 impl WorkerState {
-    /// The routing table in force at this moment.
-    pub(crate) fn routes(&self) -> Arc<Routes> {
-        let mut routes = self.routes.borrow_mut();
-        let generation = self.shared.routes_generation();
-        if routes.0 != generation {
-            *routes = (generation, self.shared.routes());
+    /// What is in force at this moment.
+    pub(crate) fn setup(&self) -> Arc<Setup> {
+        let mut setup = self.setup.borrow_mut();
+        let generation = self.shared.setup_generation();
+        if setup.0 != generation {
+            *setup = (generation, self.shared.setup());
         }
-        routes.1.clone()
+        setup.1.clone()
     }
 
     pub(crate) fn context<'a>(&'a self, connection: &'a Arc<Connection>, now: Timestamp) -> Context<'a> {
@@ -172,7 +173,7 @@ pub(crate) fn run(
             scratch: Scratch::default(),
             spare_output: Vec::new(),
         }),
-        routes: RefCell::new((shared.routes_generation(), shared.routes())),
+        setup: RefCell::new((shared.setup_generation(), shared.setup())),
         draining: Cell::new(false),
         entries: RefCell::default(),
         detached,
@@ -184,15 +185,18 @@ pub(crate) fn run(
 
 async fn serve(state: Rc<WorkerState>, mut arrivals: UnboundedReceiver<Arrival>) {
     tokio::task::spawn_local(state.worker.mailbox().clone().deliver());
-    if let Some(timeout) = state.shared.options.idle_timeout {
+    tokio::task::spawn_local({
         let state = state.clone();
-        tokio::task::spawn_local(async move {
+        async move {
             loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                state.kick_idle(timeout);
+                tokio::time::sleep(HOUSEKEEPING_PERIOD).await;
+                // Also lets go of a setup that a reload replaced while this worker had nothing to do.
+                if let Some(timeout) = state.setup().tunables.idle_timeout {
+                    state.kick_idle(timeout);
+                }
             }
-        });
-    }
+        }
+    });
     let mut phase = state.shared.phase.subscribe();
     loop {
         tokio::select! {

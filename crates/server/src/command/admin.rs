@@ -44,7 +44,7 @@ pub(crate) fn execute_keyless(
         }
         Command::Shutdown(mode) => {
             let request = match mode {
-                _ if !turn.shared().options.shutdown_allowed => {
+                _ if !turn.tunables().shutdown_allowed => {
                     Err(Response::Error(ProtocolError::ShutdownNotEnabled))
                 }
                 ShutdownMode::Now => Ok(StopRequest::Now),
