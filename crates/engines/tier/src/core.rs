@@ -1,0 +1,262 @@
+//! What the parts of a tier share.
+
+use std::sync::Arc;
+
+use larder_engine::engine::{Description, StatsSink};
+use larder_engine::{
+    Cache, Connection, Context, Durability, Engine, EngineError, ErrorKind, Fill, FillContent, Item, Key,
+    Lease, Reply, Services, Timestamp, Token, Worker,
+};
+
+use crate::counters::{Counters, count};
+use crate::marks::Marks;
+use crate::options::TierOptions;
+use crate::traffic::{Traffic, Writing};
+use crate::waiting::WaitingFlushes;
+
+/// The shared state of a tier.
+pub(crate) struct Core<C: Cache + ?Sized> {
+    pub cache: Arc<C>,
+    pub store: Arc<dyn Engine>,
+    pub services: Services,
+    pub options: TierOptions,
+    pub description: Description,
+    pub traffic: Arc<Traffic>,
+    pub marks: Marks,
+    pub waiting_flushes: WaitingFlushes,
+    pub counters: Counters,
+}
+
+/// A key that outlives its call, and the name the store gives it in a cache.
+pub(crate) struct OwnedKey {
+    bytes: Box<[u8]>,
+    prefix_length: usize,
+    /// If it is not the key itself.
+    name: Option<Box<[u8]>>,
+}
+
+impl OwnedKey {
+    pub fn of(store: &dyn Engine, key: Key<'_>) -> Self {
+        let name = match store.cache_key(&key) {
+            std::borrow::Cow::Borrowed(_) => None,
+            std::borrow::Cow::Owned(name) => Some(name.into()),
+        };
+        OwnedKey { bytes: key.bytes().into(), prefix_length: key.prefix().len(), name }
+    }
+
+    /// For the store.
+    pub fn key(&self) -> Key<'_> {
+        Key::routed(&self.bytes, self.prefix_length)
+    }
+
+    /// For the cache.
+    pub fn cached(&self) -> Key<'_> {
+        match &self.name {
+            None => self.key(),
+            Some(name) => Key::new(name),
+        }
+    }
+
+    /// For leases and flights.
+    pub fn name(&self) -> &[u8] {
+        self.name.as_deref().unwrap_or(&self.bytes)
+    }
+}
+
+/// A [`Context`] that outlives its call.
+pub(crate) struct Asker {
+    connection: Arc<Connection>,
+    pub worker: Worker,
+    pub now: Timestamp,
+    deadline: Option<std::time::Duration>,
+}
+
+impl Asker {
+    pub fn of(context: &Context<'_>) -> Self {
+        Asker {
+            connection: context.connection.clone(),
+            worker: context.worker.clone(),
+            now: context.now,
+            deadline: context.deadline,
+        }
+    }
+
+    /// A context for a call that is made now.
+    pub fn context(&self, now: Timestamp) -> Context<'_> {
+        Context { connection: &self.connection, worker: &self.worker, now, deadline: self.deadline }
+    }
+}
+
+/// What a command's answer means for the cache.
+pub(crate) enum Outcome {
+    /// The item is now this, by a change with a place in the store's order.
+    Wrote(FillContent, u64),
+    /// The item is changed, but how is not known here.
+    Changed,
+    /// Nothing was changed, and the answer told what is in the store.
+    Told,
+    /// Nothing was changed; this was read on the way.
+    Read(FillContent),
+    /// Nothing was changed and nothing told.
+    Nothing,
+}
+
+impl Outcome {
+    /// What a failure means.
+    pub fn of_error(error: &EngineError) -> Outcome {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::Exists | ErrorKind::NotStored | ErrorKind::NotNumeric => {
+                Outcome::Told
+            }
+            ErrorKind::TooLarge
+            | ErrorKind::BadArgument
+            | ErrorKind::OutOfMemory
+            | ErrorKind::Unavailable
+            | ErrorKind::TimedOut
+            | ErrorKind::Unsupported
+            | ErrorKind::Disabled
+            | ErrorKind::TryAgain
+            | ErrorKind::NotPermitted => Outcome::Nothing,
+            // OutcomeUnknown, and whatever does not promise that nothing was changed.
+            _ => Outcome::Changed,
+        }
+    }
+}
+
+/// The item as a cache keeps it: a token just won is out from now on, and the request that read it counts as access.
+pub(crate) fn as_kept(item: &Item, read_at: Option<Timestamp>) -> FillContent {
+    let mut item = item.clone();
+    if item.found.token == Token::Won {
+        item.found.token = Token::Taken;
+    }
+    if let Some(now) = read_at {
+        item.found.fetched = true;
+        item.found.last_access = Some(now);
+    }
+    item.found.version = 0;
+    item.found.expiry_before = item.found.expiry;
+    FillContent::Item(item)
+}
+
+/// Waits for an answer that may be there already.
+pub(crate) async fn answer<T>(reply: Reply<T>) -> Result<T, EngineError> {
+    match reply {
+        Reply::Ready(answer) => answer,
+        Reply::Pending(operation) => operation.await,
+    }
+}
+
+impl<C: Cache + ?Sized> Core<C> {
+    /// The same key as the cache knows it, without a copy where the two are one.
+    #[inline]
+    pub fn with_cached<R>(&self, key: Key<'_>, use_key: impl FnOnce(Key<'_>) -> R) -> R {
+        match self.store.cache_key(&key) {
+            std::borrow::Cow::Borrowed(_) => use_key(key),
+            std::borrow::Cow::Owned(name) => use_key(Key::new(&name)),
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.services.clock.now()
+    }
+
+    /// From when on a copy is overdue.
+    fn fresh_until(&self, content: &FillContent, now: Timestamp) -> Option<Timestamp> {
+        let seconds = match content {
+            FillContent::Absent => Some(self.options.negative_ttl_seconds),
+            FillContent::Item(_) => self.options.fresh_seconds,
+        };
+        seconds.map(|seconds| Timestamp(now.0.saturating_add(seconds)))
+    }
+
+    /// Puts an answer of the store into the cache. `begun` is when the store was asked.
+    pub async fn fill(
+        &self,
+        asker: &Asker,
+        key: &OwnedKey,
+        lease: Option<&Lease>,
+        content: FillContent,
+        version: u64,
+    ) -> Result<(), EngineError> {
+        let now = self.now();
+        let wrote = version != 0;
+        let useless = matches!(content, FillContent::Absent) && self.options.negative_ttl_seconds == 0;
+        let crossed = self.waiting_flushes.crossed(key.name(), asker.now, now);
+        let (Some(lease), false, false) = (lease, crossed, useless) else {
+            return if wrote || crossed { self.forget(asker, key).await } else { Ok(()) };
+        };
+        let fresh_until = self.fresh_until(&content, now);
+        let fill = Fill { content, version, fresh_until };
+        let filled = answer(self.cache.fill(&asker.context(now), key.cached(), lease, fill)).await;
+        match filled {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                count(&self.counters.fills_refused);
+                Ok(())
+            }
+            Err(error) => {
+                count(&self.counters.cache_errors);
+                tracing::warn!(%error, "the cache failed to take a copy");
+                if wrote { self.forget(asker, key).await } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Makes the cache forget a key. The error is for a write that the store has and the cache could not be told of.
+    pub async fn forget(&self, asker: &Asker, key: &OwnedKey) -> Result<(), EngineError> {
+        let forgotten = answer(self.cache.invalidate(&asker.context(self.now()), key.cached())).await;
+        forgotten.map_err(|error| {
+            count(&self.counters.cache_errors);
+            tracing::error!(%error, "the cache could not be told that a key has changed");
+            EngineError::caused(
+                ErrorKind::OutcomeUnknown,
+                "the store has answered, but the cache above it could not be told",
+                error,
+            )
+        })
+    }
+
+    /// Carries into the cache what a registered command brought, before anybody hears of it.
+    pub async fn conclude(
+        &self,
+        asker: &Asker,
+        key: &OwnedKey,
+        writing: Writing,
+        lease: Option<Lease>,
+        outcome: Outcome,
+    ) -> Result<(), EngineError> {
+        if matches!(outcome, Outcome::Wrote(..) | Outcome::Changed) {
+            self.marks.mark(key.name());
+            writing.detach();
+        }
+        match outcome {
+            Outcome::Wrote(_, 0) | Outcome::Changed => self.forget(asker, key).await,
+            Outcome::Wrote(content, version) => self.fill(asker, key, lease.as_ref(), content, version).await,
+            Outcome::Nothing => Ok(()),
+            // What was told may be the doing of a write that is still on its way, and that the cache does not show yet.
+            Outcome::Told | Outcome::Read(_) if !writing.alone() => {
+                writing.detach();
+                self.forget(asker, key).await
+            }
+            Outcome::Told => Ok(()),
+            Outcome::Read(content) => self.fill(asker, key, lease.as_ref(), content, 0).await,
+        }
+    }
+
+    /// The highest level an acknowledgement reaches.
+    pub fn level(&self) -> Durability {
+        self.description.level
+    }
+
+    /// The tier's own lines of statistics.
+    pub fn stats(&self, sink: &mut dyn StatsSink) {
+        sink.stat("tier_write", &self.options.write.word());
+        sink.stat("tier_level", &self.level().word());
+        sink.stat("tier_hits", &self.counters.hits());
+        for (name, counter) in self.counters.named() {
+            sink.stat(name, &counter.load(std::sync::atomic::Ordering::Relaxed));
+        }
+        sink.stat("tier_keys_in_flight", &self.traffic.len());
+        sink.stat("tier_negative_ttl_seconds", &self.options.negative_ttl_seconds);
+    }
+}

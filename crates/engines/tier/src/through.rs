@@ -1,0 +1,162 @@
+//! Writes and conditional commands that the store decides before they are acknowledged.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use larder_engine::semantics::Decimal;
+use larder_engine::{
+    Arithmetic, Cache, Context, Delete, Deleted, Engine, Expiry, FillContent, Flushed, Found, Item, Key, Mode,
+    Number, Older, Operation, Payload, Reply, Scope, Store, Stored, Timestamp, Token, Touched,
+};
+
+use crate::core::{Asker, Core, Outcome, OwnedKey, answer};
+
+fn token(taken: bool) -> Token {
+    if taken { Token::Taken } else { Token::Free }
+}
+
+impl<C: Cache + ?Sized> Core<C> {
+    /// Sends a command to the store and carries its outcome into the cache before the answer.
+    pub fn through<T: 'static>(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        ask: impl FnOnce(&dyn Engine) -> Reply<T>,
+        outcome: impl FnOnce(&T) -> Outcome + 'static,
+    ) -> Reply<T> {
+        let core = self.clone();
+        let asker = Asker::of(context);
+        let key = OwnedKey::of(&*self.store, key);
+        let writing = self.traffic.write(key.name());
+        let lease = self.cache.lease(key.cached());
+        let reply = ask(&*self.store);
+        Reply::Pending(Operation::driven(context.worker, async move {
+            let answer = answer(reply).await;
+            let outcome = match &answer {
+                Ok(done) => outcome(done),
+                Err(error) => Outcome::of_error(error),
+            };
+            core.conclude(&asker, &key, writing, lease, outcome).await?;
+            answer
+        }))
+    }
+
+    /// A store command.
+    pub fn store_through(self: &Arc<Self>, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {
+        let value = store.value.into_bytes();
+        let whole = whole_item(&store.mode, &store.older, store.compare)
+            .then(|| (value.clone(), store.flags, store.expiry, store.stale, store.token_taken));
+        let store = Store { value: Payload::Owned(value), ..store };
+        let outcome = move |stored: &Stored| match whole {
+            None => Outcome::Changed,
+            Some((value, flags, expiry, stale, taken)) => {
+                let cas = stored.cas;
+                let found = Found {
+                    flags,
+                    cas,
+                    expiry,
+                    expiry_before: expiry,
+                    stale,
+                    token: token(taken),
+                    ..Found::default()
+                };
+                Outcome::Wrote(FillContent::Item(Item { found, value: value.into() }), stored.version)
+            }
+        };
+        self.through(context, store.key, move |engine| engine.store(context, store), outcome)
+    }
+
+    /// A delete command.
+    pub fn delete_through(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        delete: &Delete,
+    ) -> Reply<Deleted> {
+        let keeps_item = delete.keeps_item();
+        let outcome = move |deleted: &Deleted| match keeps_item {
+            true => Outcome::Changed,
+            false => Outcome::Wrote(FillContent::Absent, deleted.version),
+        };
+        self.through(context, key, |store| store.delete(context, key, delete), outcome)
+    }
+
+    /// An incr or decr command.
+    pub fn arithmetic_through(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        arithmetic: &Arithmetic,
+    ) -> Reply<Number> {
+        let outcome = |number: &Number| {
+            let found = Found {
+                flags: number.flags,
+                cas: number.cas,
+                expiry: number.expiry,
+                expiry_before: number.expiry,
+                stale: number.stale,
+                token: token(number.token_taken),
+                ..Found::default()
+            };
+            let value = Bytes::copy_from_slice(Decimal::new(number.value).as_slice());
+            Outcome::Wrote(FillContent::Item(Item { found, value: value.into() }), number.version)
+        };
+        self.through(context, key, |store| store.arithmetic(context, key, arithmetic), outcome)
+    }
+
+    /// A touch command. The answer does not bring the value, so the copy goes; the next read brings it back.
+    pub fn touch_through(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        expiry: Expiry,
+    ) -> Reply<Touched> {
+        let outcome = |touched: &Touched| match touched.version {
+            0 => Outcome::Told,
+            _ => Outcome::Changed,
+        };
+        self.through(context, key, |store| store.touch(context, key, expiry), outcome)
+    }
+
+    /// A flush: the store, then the cache.
+    pub fn flush_through(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        scope: Scope<'_>,
+        when: Option<Timestamp>,
+    ) -> Reply<Flushed> {
+        let core = self.clone();
+        let asker = Asker::of(context);
+        let prefix = match scope {
+            Scope::All => None,
+            Scope::Prefix(prefix) => Some(Box::<[u8]>::from(prefix)),
+        };
+        if let Some(when) = when {
+            self.waiting_flushes.add(scope, when, self.now());
+        }
+        let flushing = self.traffic.flush();
+        let reply = self.store.flush(context, scope, when);
+        Reply::Pending(Operation::driven(context.worker, async move {
+            let flushed = answer(reply).await;
+            let nothing_done = match &flushed {
+                Ok(_) => false,
+                Err(error) => !matches!(Outcome::of_error(error), Outcome::Changed),
+            };
+            if nothing_done {
+                return flushed;
+            }
+            let scope = prefix.as_deref().map_or(Scope::All, Scope::Prefix);
+            core.marks.mark_all();
+            flushing.detach(scope);
+            answer(core.cache.flush(&asker.context(core.now()), scope, when)).await?;
+            flushed
+        }))
+    }
+}
+
+/// Whether a successful store command leaves exactly what it brought.
+fn whole_item(mode: &Mode, older: &Older, compare: Option<u64>) -> bool {
+    let joins = matches!(mode, Mode::Append | Mode::Prepend);
+    let may_mark = compare.is_some() && *older == Older::MarkStale;
+    !joins && !may_mark
+}
