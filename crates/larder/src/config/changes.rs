@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::plan::{Layer, Plan, Prefix, Stack, Write};
+use super::plan::{Layer, Plan, Prefix, Stack};
 use super::units::{format_duration, format_size};
 
 /// What differs between two plans, all of it applicable to a running server. Its lines are for the log.
@@ -54,7 +54,8 @@ pub struct Refusal {
 
 impl Plan {
     /// What a running server has to change to follow `new`, or everything that it cannot change; then nothing
-    /// may be applied. The caller reads whatever it needs from `new` itself.
+    /// may be applied. The caller reads whatever it needs from `new` itself, and keeps the engines of every stack
+    /// that equals one of the old plan: equal stacks are one.
     pub fn changes(&self, new: &Plan) -> Result<Changes, Vec<Refusal>> {
         let mut list = Vec::new();
         let mut refusals = Vec::new();
@@ -68,7 +69,7 @@ impl Plan {
                 Reload::NeedsRestart => refusals.push(Refusal { what: name.to_owned(), from, to }),
             }
         }
-        refusals.extend(rewritten_files(self, new));
+        refusals.extend(stacks_written_behind(self, new));
         list.extend(prefix_changes(self, new));
         if refusals.is_empty() { Ok(Changes { list }) } else { Err(refusals) }
     }
@@ -106,7 +107,6 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         prefixes: _,
         notes: _,
     } = plan;
-    let applied = |name, value| Setting { name, value, reload: Reload::Applied };
     let fixed = |name, value| Setting { name, value, reload: Reload::NeedsRestart };
     let listen = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     vec![
@@ -116,37 +116,51 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         fixed("memory", format_size(*memory_bytes)),
         fixed("threads", threads.to_string()),
         fixed("metrics", metrics.as_ref().map_or("off".to_owned(), ToString::to_string)),
-        applied("connections", connections_max.to_string()),
-        applied("item_size_max", format_size(*item_size_bytes_max)),
-        applied("requests_per_turn", requests_per_turn_max.to_string()),
-        applied("idle_timeout", idle_timeout.map_or("off".to_owned(), format_duration)),
-        applied("verbosity", verbosity.to_string()),
-        applied("allow_shutdown", allow_shutdown.to_string()),
+        fixed("connections", connections_max.to_string()),
+        fixed("item_size_max", format_size(*item_size_bytes_max)),
+        fixed("requests_per_turn", requests_per_turn_max.to_string()),
+        fixed("idle_timeout", idle_timeout.map_or("off".to_owned(), format_duration)),
+        Setting { name: "verbosity", value: verbosity.to_string(), reload: Reload::Applied },
+        fixed("allow_shutdown", allow_shutdown.to_string()),
     ]
 }
 
-/// Files in use before and after that would be written in another way.
-fn rewritten_files(old: &Plan, new: &Plan) -> Vec<Refusal> {
-    let (old, new) = (writes_by_file(old), writes_by_file(new));
-    let differing = old.into_iter().filter_map(|(file, from)| {
-        let to = *new.get(file)?;
-        let what = format!("write of {}", file.display());
-        (from != to).then(|| Refusal { what, from: from.to_string(), to: to.to_string() })
-    });
-    differing.collect()
+/// A queue of writes belongs to the one cache over its store, so a key must not come under another cache while
+/// its write may still be queued: the stacks over a file that is or would be written behind stay as they are.
+/// Prefixes may still come and go among stacks that are all alike, for these are one.
+fn stacks_written_behind(old: &Plan, new: &Plan) -> Vec<Refusal> {
+    let (old, new) = (stacks_by_file(old), stacks_by_file(new));
+    let mut refusals = Vec::new();
+    for (file, from) in old {
+        let Some(to) = new.get(file) else { continue };
+        let mut all = from.values().chain(to.values());
+        let is_behind = all.clone().any(|stack| stack.is_written_behind());
+        let first = from.values().next();
+        if is_behind && from != *to && !all.all(|stack| Some(stack) == first) {
+            let what = format!("what is written behind to {}", file.display());
+            refusals.push(Refusal { what, from: in_words(&from), to: in_words(to) });
+        }
+    }
+    refusals
 }
 
-fn writes_by_file(plan: &Plan) -> BTreeMap<&Path, &Write> {
-    let mut writes = BTreeMap::new();
-    for prefix in &plan.prefixes {
-        for layer in &prefix.stack.layers {
+type Stacks<'a> = BTreeMap<&'a str, &'a Stack>;
+
+/// For each store's file, the prefixes that use it and their stacks.
+fn stacks_by_file(plan: &Plan) -> BTreeMap<&Path, Stacks<'_>> {
+    let mut files: BTreeMap<&Path, Stacks<'_>> = BTreeMap::new();
+    for Prefix { key, stack } in &plan.prefixes {
+        for layer in &stack.layers {
             if let Layer::Sqlite { file } = layer {
-                let write = prefix.stack.tier.as_ref().map_or(&Write::Through, |tier| &tier.write);
-                writes.insert(file.as_path(), write);
+                files.entry(file).or_default().insert(key, stack);
             }
         }
     }
-    writes
+    files
+}
+
+fn in_words(stacks: &Stacks<'_>) -> String {
+    stacks.iter().map(|(key, stack)| format!("\"{key}\": {stack}")).collect::<Vec<_>>().join(", ")
 }
 
 fn prefix_changes(old: &Plan, new: &Plan) -> Vec<Change> {
@@ -184,7 +198,7 @@ impl fmt::Display for Refusal {
         let Refusal { what, from, to } = self;
         write!(
             f,
-            "{what} cannot change while the server runs ({from} to {to}); restart it, or write {from} again"
+            "{what} cannot change from {from} to {to} while the server runs; restart it, or write {from} again"
         )
     }
 }

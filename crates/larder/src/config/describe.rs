@@ -1,7 +1,5 @@
 //! A plan in words, for `check-config` and for whoever wants to know what a configuration means.
 
-use std::fmt::Write as _;
-
 use super::plan::{Listener, Plan, Stack};
 use super::units::{format_duration, format_size};
 
@@ -23,8 +21,8 @@ impl Plan {
         line(&mut text, "data folder", &self.data.display().to_string());
         line(&mut text, "memory", &format!("{}, shared by every bare `ram`", format_size(self.memory_bytes)));
         line(&mut text, "largest item", &format_size(self.item_size_bytes_max));
-        let idle = self.idle_timeout.map_or("never closed".to_owned(), |timeout| {
-            format!("closed when silent for {}", format_duration(timeout))
+        let idle = self.idle_timeout.map_or("silent ones stay open".to_owned(), |timeout| {
+            format!("silent ones are closed after {}", format_duration(timeout))
         });
         line(&mut text, "connections", &format!("at most {}, {idle}", self.connections_max));
         let turn = format!("{}, at most {} requests a turn", self.threads, self.requests_per_turn_max);
@@ -37,22 +35,22 @@ impl Plan {
             if self.allow_shutdown { "allowed to clients" } else { "not allowed to clients" },
         );
         line(&mut text, "verbosity", &self.verbosity.to_string());
-        for prefix in &self.prefixes {
-            text.push('\n');
+        // The catch-all sorts first, but reads best after what it does not catch.
+        let (others, named): (Vec<_>, Vec<_>) =
+            self.prefixes.iter().partition(|prefix| prefix.key.is_empty());
+        for prefix in named.iter().chain(&others) {
             let keys = match prefix.key.as_str() {
-                "" if self.prefixes.len() == 1 => "all keys".to_owned(),
+                "" if named.is_empty() => "all keys".to_owned(),
                 "" => "all other keys".to_owned(),
-                key => format!("keys from \"{key}\""),
+                key => format!("keys that begin with \"{key}\""),
             };
-            line(&mut text, &keys, &prefix.stack.to_string());
+            text.push_str(&format!("\n{keys}\n  {}\n", prefix.stack));
             for sentence in sentences(&prefix.stack) {
-                line(&mut text, "", &sentence);
+                text.push_str(&format!("  {sentence}\n"));
             }
         }
         for note in &self.notes {
-            text.push_str("\nnote: ");
-            text.push_str(note);
-            text.push('\n');
+            text.push_str(&format!("\nnote: {note}\n"));
         }
         text
     }
@@ -70,5 +68,5 @@ fn sentences(stack: &Stack) -> Vec<String> {
 }
 
 fn line(text: &mut String, name: &str, value: &str) {
-    writeln!(text, "{name:NAME_WIDTH$}  {value}").expect("writing to a string cannot fail");
+    text.push_str(&format!("{name:NAME_WIDTH$}  {value}\n"));
 }

@@ -94,6 +94,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     ENGINES.iter().map(|engine| engine.name)
 }
 
+impl Argument {
+    /// Whether this is one of the words the argument chooses from.
+    pub fn allows_word(&self, word: &str) -> bool {
+        matches!(self.value, ValueKind::Word(words) if words.contains(&word))
+    }
+}
+
 impl Engine {
     /// The arguments that may be given to this engine by name.
     pub fn arguments(&self) -> impl Iterator<Item = &Argument> {
@@ -142,9 +149,6 @@ fn parse_store_file(text: &str) -> Result<PathBuf, Objection> {
     if text.contains('\0') {
         return Err(objection("the name of the file contains a zero byte", advice));
     }
-    if text.ends_with('/') {
-        return Err(objection(format!("`{text}` names a folder"), advice));
-    }
     let mut file = PathBuf::new();
     for component in Path::new(text).components() {
         match component {
@@ -158,8 +162,9 @@ fn parse_store_file(text: &str) -> Result<PathBuf, Objection> {
             }
         }
     }
-    if file.as_os_str().is_empty() {
-        return Err(objection(format!("`{text}` names a folder"), advice));
+    // Keeps a store's name apart from those of its lock and its log, and catches a size or a unit in its place.
+    if text.ends_with('/') || file.extension().is_none_or(|extension| extension != "db") {
+        return Err(objection(format!("`{text}` does not end in .db"), advice));
     }
     Ok(file)
 }

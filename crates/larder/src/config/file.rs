@@ -1,6 +1,5 @@
 //! The file `larder.toml`: from its text to a [`Draft`], every mistake at its place.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -44,22 +43,66 @@ const PREFIX_KEYS: &[Key] = &[
     Key { name: "negative_ttl", example: r#"negative_ttl = "1s""# },
 ];
 
+/// The names of all keys, for whoever must name them all.
+#[cfg(test)]
+pub fn key_names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().chain(PREFIX_KEYS).map(|key| key.name)
+}
+
 /// Reads the text of a file called `name`.
 pub fn read(name: &str, text: &str, report: &mut Report) -> Draft {
     let whole = report.add_file(name, text);
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (readable, mut errors) = without_garbage(text);
+    let (table, damaged) = DeTable::parse_recoverable(&readable);
+    errors.extend(damaged);
     let mut reader = Reader { source: text, whole, report };
     let mut draft = Draft { is_broken: !errors.is_empty(), ..Draft::default() };
     reader.top(table.get_ref(), &mut draft);
-    // What the parser made of a damaged line is a guess, and so is what was found wrong with it.
-    let broken_lines: BTreeSet<usize> =
-        errors.iter().map(|error| line_start(text, error.span().map_or(0, |span| span.start))).collect();
-    report.forget(whole, |offset| broken_lines.contains(&line_start(text, offset)));
+    // What the parser made of damaged text is a guess, and so is what was found wrong with it.
+    let guesses: Vec<Range<usize>> = errors.iter().map(|error| damaged_by(text, error)).collect();
+    report.forget(whole, |offset| guesses.iter().any(|guess| guess.contains(&offset)));
     for error in errors {
-        let span = clip(text, error.span().unwrap_or(0..0));
+        let span = error_span(text, &error);
         report.object(whole.part(span.clone()), syntax_objection(text, &span, error.message()));
     }
     draft
+}
+
+/// The text with blanks in place of lines that are neither a setting nor a table's head, and the errors found there.
+/// The parser would not look at anything below such a line; all others it passes by itself.
+fn without_garbage(text: &str) -> (String, Vec<toml::de::Error>) {
+    let mut readable = text.to_owned();
+    let mut found = Vec::new();
+    for _round in 0..GARBAGE_LINES_MAX {
+        let (_, errors) = DeTable::parse_recoverable(&readable);
+        let garbage = errors.into_iter().find_map(|error| {
+            let start = line_start(&readable, error_span(&readable, &error).start);
+            let line = readable[start..].lines().next().unwrap_or_default();
+            let is_garbage =
+                !line.contains('=') && !line.trim_start().starts_with('[') && !line.trim().is_empty();
+            is_garbage.then(|| (start..start + line.len(), error))
+        });
+        let Some((line, error)) = garbage else { break };
+        readable.replace_range(line.clone(), &" ".repeat(line.len()));
+        found.push(error);
+    }
+    (readable, found)
+}
+
+/// The line of an error; below a table's head, the lines of that table too.
+fn damaged_by(text: &str, error: &toml::de::Error) -> Range<usize> {
+    let start = line_start(text, error_span(text, error).start);
+    let mut lines = text[start..].split_inclusive('\n');
+    let first = lines.next().unwrap_or_default();
+    let mut end = start + first.len();
+    if first.trim_start().starts_with('[') {
+        end += lines.take_while(|line| !line.trim_start().starts_with('[')).map(str::len).sum::<usize>();
+    }
+    start..end
+}
+
+fn error_span(text: &str, error: &toml::de::Error) -> Range<usize> {
+    clip(text, error.span().unwrap_or(0..0))
 }
 
 /// The byte at which the line of an offset begins.
@@ -74,12 +117,15 @@ fn clip(text: &str, range: Range<usize>) -> Range<usize> {
     start..text.floor_char_boundary(range.end).max(start)
 }
 
-/// A word that should be in quotes is the usual slip; for the rest the parser's words must do.
+/// A value without quotes, or none at all, is the usual slip; for the rest the parser's words must do.
 fn syntax_objection(text: &str, span: &Range<usize>, message: &str) -> Objection {
     let line = text[line_start(text, span.start)..].lines().next().unwrap_or_default();
     if let Some((key, value)) = line.split_once('=') {
         let (key, value) = (key.trim(), value.split('#').next().unwrap_or_default().trim());
         let known = KEYS.iter().chain(PREFIX_KEYS).find(|known| known.name == key);
+        if let Some(known) = known.filter(|_| value.is_empty()) {
+            return objection(format!("`{key}` has no value"), format!("write {}", quoted(known.example)));
+        }
         let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', '{', '\\']);
         if known.is_some_and(|known| known.example.contains('"')) && is_bare {
             return objection(
@@ -90,6 +136,9 @@ fn syntax_objection(text: &str, span: &Range<usize>, message: &str) -> Objection
     }
     objection(format!("this is no TOML: {message}"), "write `name = value` lines, with texts in quotes")
 }
+
+/// More lines of garbage than this are not a configuration.
+const GARBAGE_LINES_MAX: usize = 20;
 
 struct Reader<'a> {
     source: &'a str,

@@ -23,7 +23,7 @@ pub struct Options {
     pub store: Option<String>,
 
     /// Folder of everything durable [default: larder-data]
-    #[arg(long, value_name = "DIR", help_heading = "Storage", allow_hyphen_values = false)]
+    #[arg(long, value_name = "DIR", help_heading = "Storage")]
     pub data: Option<String>,
 
     /// RAM shared by every bare `ram`, in MiB [default: 256; as memcached 64]

@@ -93,7 +93,8 @@ pub struct Prefix {
     pub stack: Stack,
 }
 
-/// Engines on top of each other: caches above at most one store.
+/// Engines on top of each other: caches above at most one store. Stacks that are equal are one and share their
+/// engines, but for a `ram(SIZE)` without a store, of which each prefix has its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
     /// Uppermost first, at least one: today `[Ram]`, `[Sqlite]` or `[Ram, Sqlite]`.
@@ -112,7 +113,7 @@ pub enum Layer {
     },
     /// The durable local store.
     Sqlite {
-        /// The database file, a path inside [`Plan::data`]. Stacks that name the same file share the store.
+        /// The database file, a path inside [`Plan::data`] that ends in `.db`. Stacks that name the same file share the store.
         file: PathBuf,
     },
 }
@@ -151,6 +152,11 @@ impl Stack {
     /// The undermost engine: where the items live.
     pub fn lowest(&self) -> &Layer {
         self.layers.last().expect("a stack has at least one layer")
+    }
+
+    /// Whether writes wait in RAM for the store.
+    pub fn is_written_behind(&self) -> bool {
+        self.tier.as_ref().is_some_and(|tier| matches!(tier.write, Write::Behind { .. }))
     }
 
     /// What the acknowledgement of a write promises, in words.
@@ -219,7 +225,7 @@ impl fmt::Display for Write {
     }
 }
 
-/// A word of a stack expression, in quotes where its letters would otherwise mean something.
+/// A file's name in a stack expression, in quotes where it would otherwise mean something else.
 fn quote_if_needed(word: &str) -> String {
     if super::expression::is_plain_word(word) {
         word.to_owned()

@@ -138,11 +138,7 @@ impl Reader<'_> {
 
     /// An unnamed value is the engine's own argument, unless it is plainly the word of another.
     fn unnamed(&mut self, engine: &'static Engine, value: &Spanned) -> Option<&'static engines::Argument> {
-        let is_word_of = |argument: &&engines::Argument| match argument.value {
-            ValueKind::Word(words) => words.contains(&value.text.as_str()),
-            _ => false,
-        };
-        match engine.arguments().find(is_word_of) {
+        match engine.arguments().find(|argument| argument.allows_word(&value.text)) {
             Some(argument) if !value.quoted => {
                 let place = self.text.place(value.span.clone());
                 let problem = format!("`{}` stands where the {} should", value.text, engine.argument.name);

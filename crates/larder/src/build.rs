@@ -1,0 +1,257 @@
+//! From a checked plan to engines: the one place that knows them all by name.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use larder_engine::{Engine, EngineError, Services};
+use larder_ram::{RamEngine, RamOptions};
+use larder_server::{Routes, Setup, Stack, Tunables};
+use larder_sqlite::{SqliteEngine, SqliteOptions};
+use larder_tier::{Behind, Tier, TierOptions};
+
+use crate::config::{self, Layer, Plan, Write};
+
+/// The engines of a running server, by what makes two of them the same.
+pub struct Engines {
+    services: Services,
+    shared_ram: Option<Arc<RamEngine>>,
+    /// RAM of a stack's own, by the prefix it serves and its size.
+    own_ram: HashMap<(String, u64), Arc<RamEngine>>,
+    stores: HashMap<PathBuf, Arc<SqliteEngine>>,
+    tiers: HashMap<TierName, Arc<Tier<RamEngine>>>,
+}
+
+/// What makes two tiers the same: cache, store and settings.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct TierName {
+    /// The prefix and size of a RAM of the stack's own; `None` is the shared one.
+    ram: Option<(String, u64)>,
+    file: PathBuf,
+    settings: String,
+}
+
+/// Which engines a plan uses.
+#[derive(Default)]
+struct Used {
+    own_ram: Vec<(String, u64)>,
+    stores: Vec<PathBuf>,
+    tiers: Vec<TierName>,
+    shared_ram: bool,
+}
+
+impl Engines {
+    /// No engine yet.
+    pub fn new(services: Services) -> Self {
+        Engines {
+            services,
+            shared_ram: None,
+            own_ram: HashMap::new(),
+            stores: HashMap::new(),
+            tiers: HashMap::new(),
+        }
+    }
+
+    /// The setup of a plan: engines that are there already are used again, missing ones are made.
+    ///
+    /// # Errors
+    /// What cannot be opened, by name. Engines made before the failing one stay for a later try.
+    pub fn setup(&mut self, plan: &Plan) -> anyhow::Result<Setup> {
+        let mut stacks = Vec::new();
+        for prefix in &plan.prefixes {
+            let engine = self
+                .stack(plan, prefix)
+                .with_context(|| format!("prefix \"{}\": {}", prefix.key, prefix.stack))?;
+            stacks.push((prefix, engine));
+        }
+        let mut made: Vec<Arc<Stack>> = Vec::new();
+        let routes = stacks.into_iter().map(|(prefix, engine)| {
+            // Prefixes with one engine are one stack in the statistics.
+            let known = made.iter().find(|stack| Arc::ptr_eq(&stack.engine, &engine)).cloned();
+            let stack = known.unwrap_or_else(|| {
+                let stack = Arc::new(Stack::new(prefix.stack.to_string(), engine));
+                made.push(stack.clone());
+                stack
+            });
+            (prefix.key.as_bytes().into(), stack)
+        });
+        Ok(Setup { routes: Routes::new(routes), tunables: tunables(plan)? })
+    }
+
+    fn stack(&mut self, plan: &Plan, prefix: &config::Prefix) -> anyhow::Result<Arc<dyn Engine>> {
+        match (&prefix.stack.layers[..], &prefix.stack.tier) {
+            ([Layer::Ram { size_bytes }], None) => Ok(self.ram(plan, &prefix.key, *size_bytes)),
+            ([Layer::Sqlite { file }], None) => Ok(self.store(plan, file)?),
+            ([Layer::Ram { size_bytes }, Layer::Sqlite { file }], Some(tier)) => {
+                let name = tier_name(&prefix.key, *size_bytes, file, tier);
+                if let Some(tier) = self.tiers.get(&name) {
+                    return Ok(tier.clone());
+                }
+                let cache = self.ram(plan, &prefix.key, *size_bytes);
+                let store = self.store(plan, file)?;
+                let made = Tier::new(self.services.clone(), cache, store, tier_options(tier))
+                    .map_err(|error| anyhow!("{error}"))?;
+                let made = Arc::new(made);
+                self.tiers.insert(name, made.clone());
+                Ok(made)
+            }
+            _ => Err(anyhow!("this combination of engines cannot be built")),
+        }
+    }
+
+    fn ram(&mut self, plan: &Plan, key: &str, size_bytes: Option<u64>) -> Arc<RamEngine> {
+        let make = |bytes: u64| {
+            let options = RamOptions { item_size_max: plan.item_size_bytes_max, ..RamOptions::new(bytes) };
+            Arc::new(RamEngine::new(self.services.clone(), options))
+        };
+        match size_bytes {
+            None => self.shared_ram.get_or_insert_with(|| make(plan.memory_bytes)).clone(),
+            Some(bytes) => {
+                self.own_ram.entry((key.to_owned(), bytes)).or_insert_with(|| make(bytes)).clone()
+            }
+        }
+    }
+
+    fn store(&mut self, plan: &Plan, file: &PathBuf) -> anyhow::Result<Arc<SqliteEngine>> {
+        if let Some(store) = self.stores.get(file) {
+            return Ok(store.clone());
+        }
+        let options = store_options(plan, file)?;
+        let store = Arc::new(SqliteEngine::open(self.services.clone(), options)?);
+        self.stores.insert(file.clone(), store.clone());
+        Ok(store)
+    }
+
+    /// Takes out the engines that `plan` no longer uses. They are closed once no worker uses them.
+    pub fn retire(&mut self, plan: &Plan) -> Retired {
+        let used = used(plan);
+        let mut retired = Retired::default();
+        self.tiers.retain(|name, tier| {
+            let stays = used.tiers.contains(name);
+            if !stays {
+                retired.tiers.push(tier.clone());
+            }
+            stays
+        });
+        self.stores.retain(|file, store| {
+            let stays = used.stores.contains(file);
+            if !stays {
+                retired.leaves.push(store.clone());
+            }
+            stays
+        });
+        self.own_ram.retain(|name, ram| {
+            let stays = used.own_ram.contains(name);
+            if !stays {
+                retired.leaves.push(ram.clone());
+            }
+            stays
+        });
+        if !used.shared_ram
+            && let Some(ram) = self.shared_ram.take()
+        {
+            retired.leaves.push(ram);
+        }
+        retired
+    }
+
+    /// Takes out all engines, for a stop.
+    pub fn retire_all(&mut self) -> Retired {
+        let mut retired = Retired::default();
+        retired.tiers.extend(self.tiers.drain().map(|(_, tier)| tier as Arc<dyn Engine>));
+        retired.leaves.extend(self.stores.drain().map(|(_, store)| store as Arc<dyn Engine>));
+        retired.leaves.extend(self.own_ram.drain().map(|(_, ram)| ram as Arc<dyn Engine>));
+        retired.leaves.extend(self.shared_ram.take().map(|ram| ram as Arc<dyn Engine>));
+        retired
+    }
+}
+
+/// Engines out of service, to be closed.
+#[derive(Default)]
+pub struct Retired {
+    tiers: Vec<Arc<dyn Engine>>,
+    leaves: Vec<Arc<dyn Engine>>,
+}
+
+impl Retired {
+    /// Whether there is nothing to close.
+    pub fn is_empty(&self) -> bool {
+        self.tiers.is_empty() && self.leaves.is_empty()
+    }
+
+    /// Brings what was accepted to its level: the tiers first, then what they stand on. Blocks.
+    /// The errors name what could not be brought down.
+    pub fn close(self) -> Vec<EngineError> {
+        let ordered = self.tiers.into_iter().chain(self.leaves);
+        ordered.filter_map(|engine| engine.close().err()).collect()
+    }
+}
+
+fn tier_name(key: &str, size_bytes: Option<u64>, file: &std::path::Path, tier: &config::Tier) -> TierName {
+    TierName {
+        ram: size_bytes.map(|bytes| (key.to_owned(), bytes)),
+        file: file.to_owned(),
+        settings: tier.to_string(),
+    }
+}
+
+fn used(plan: &Plan) -> Used {
+    let mut used = Used::default();
+    for prefix in &plan.prefixes {
+        let mut ram = None;
+        for layer in &prefix.stack.layers {
+            match layer {
+                Layer::Ram { size_bytes: None } => used.shared_ram = true,
+                Layer::Ram { size_bytes: Some(bytes) } => {
+                    ram = Some(*bytes);
+                    used.own_ram.push((prefix.key.clone(), *bytes));
+                }
+                Layer::Sqlite { file } => {
+                    used.stores.push(file.clone());
+                    if let Some(tier) = &prefix.stack.tier {
+                        used.tiers.push(tier_name(&prefix.key, ram, file, tier));
+                    }
+                }
+            }
+        }
+    }
+    used
+}
+
+fn tier_options(tier: &config::Tier) -> TierOptions {
+    TierOptions {
+        write: match &tier.write {
+            Write::Through => larder_tier::Write::Through,
+            Write::Behind { dirty_bytes_max, dirty_age_max } => larder_tier::Write::Behind(Behind {
+                dirty_bytes: *dirty_bytes_max,
+                dirty_age: *dirty_age_max,
+                ..Behind::default()
+            }),
+        },
+        // A part of a second counts as a whole one: time has a resolution of one second.
+        negative_ttl_seconds: tier
+            .negative_ttl
+            .map_or(0, |ttl| u32::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)),
+        ..TierOptions::default()
+    }
+}
+
+/// Where a store file of the plan is, and how it is opened.
+pub fn store_options(plan: &Plan, file: &std::path::Path) -> anyhow::Result<SqliteOptions> {
+    let path = plan.data.join(file);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(anyhow!("{}: not the name of a file", path.display()));
+    };
+    Ok(SqliteOptions { file_name: name.to_owned(), ..SqliteOptions::new(folder) })
+}
+
+fn tunables(plan: &Plan) -> anyhow::Result<Tunables> {
+    Ok(Tunables {
+        connections_max: plan.connections_max,
+        item_size_max: u32::try_from(plan.item_size_bytes_max).context("item_size_max is over 4 GiB")?,
+        requests_per_turn: plan.requests_per_turn_max,
+        idle_timeout: plan.idle_timeout,
+        shutdown_allowed: plan.allow_shutdown,
+    })
+}

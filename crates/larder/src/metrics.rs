@@ -1,0 +1,141 @@
+//! `--metrics`: Prometheus text on `/metrics`, and `/ready` for whoever balances load.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_server::Shared;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+/// A scraper that takes longer than this is given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest request that is read, in bytes.
+const REQUEST_BYTES_MAX: u64 = 8 << 10;
+
+/// Starts serving on the first of these addresses, from a thread of its own; the address bound.
+pub fn start(addresses: &[SocketAddr], shared: Arc<Shared>) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(addresses)?;
+    let bound = listener.local_addr()?;
+    std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        for client in listener.incoming() {
+            let answered = client.and_then(|client| answer(client, &shared));
+            if let Err(error) = answered {
+                tracing::debug!("metrics: {error}");
+            }
+        }
+    })?;
+    Ok(bound)
+}
+
+fn answer(mut client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_write_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(client.try_clone()?.take(REQUEST_BYTES_MAX));
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let mut header = String::new();
+    while reader.read_line(&mut header)? > 2 {
+        header.clear();
+    }
+    let path = request.split_ascii_whitespace().nth(1).unwrap_or_default();
+    let (status, kind, body) = match path {
+        "/metrics" => ("200 OK", "application/openmetrics-text; version=1.0.0; charset=utf-8", text(shared)),
+        "/ready" => readiness(shared),
+        _ => ("404 Not Found", "text/plain; charset=utf-8", "try /metrics or /ready\n".to_owned()),
+    };
+    write!(
+        client,
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Ready means that every stack can serve.
+fn readiness(shared: &Shared) -> (&'static str, &'static str, String) {
+    let setup = shared.setup();
+    let mut faults = String::new();
+    for stack in setup.routes.stacks() {
+        if let Err(error) = stack.engine.ready() {
+            faults.push_str(&format!("{}: {}\n", stack.expression, error.text()));
+        }
+    }
+    match faults.is_empty() {
+        true => ("200 OK", "text/plain; charset=utf-8", "ready\n".to_owned()),
+        false => ("503 Service Unavailable", "text/plain; charset=utf-8", faults),
+    }
+}
+
+fn text(shared: &Arc<Shared>) -> String {
+    let mut registry = Registry::with_prefix("larder");
+    registry.register_collector(Box::new(Counters(shared.clone())));
+    let stacks = Family::<Vec<(String, String)>, Gauge>::default();
+    let level = Family::<Vec<(String, String)>, Gauge>::default();
+    for stack in shared.setup().routes.stacks() {
+        let labels = vec![("stack".to_owned(), stack.expression.clone())];
+        let items = i64::try_from(stack.engine.memory_use().items).unwrap_or(i64::MAX);
+        stacks.get_or_create(&labels).set(items);
+        let mut sink = EngineStats { labels: &labels, family: &level };
+        stack.engine.stats(&mut sink);
+    }
+    registry.register("stack_items", "Items a stack keeps, expired ones not yet reclaimed included", stacks);
+    registry.register("engine_stat", "Numbers of the engines, by the names of `stats larder`", level);
+    let mut text = String::new();
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
+        tracing::error!("metrics: {error}");
+    }
+    text
+}
+
+/// Turns the numbers among an engine's statistics into gauges.
+struct EngineStats<'a> {
+    labels: &'a [(String, String)],
+    family: &'a Family<Vec<(String, String)>, Gauge>,
+}
+
+impl larder_engine::StatsSink for EngineStats<'_> {
+    fn stat(&mut self, name: &str, value: &dyn fmt::Display) {
+        if let Ok(number) = value.to_string().parse::<i64>() {
+            let mut labels = self.labels.to_vec();
+            labels.push(("name".to_owned(), name.to_owned()));
+            self.family.get_or_create(&labels).set(number);
+        }
+    }
+}
+
+/// The chassis's counters, summed when they are scraped.
+#[derive(Debug)]
+struct Counters(Arc<Shared>);
+
+impl Collector for Counters {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut outcome = Ok(());
+        self.0.totals().each(|name, help, value| {
+            let counter = ConstCounter::new(value);
+            let encoded = encoder
+                .encode_descriptor(name, help.trim(), None, MetricType::Counter)
+                .and_then(|metric| counter.encode(metric));
+            if encoded.is_err() {
+                outcome = encoded;
+            }
+        });
+        outcome?;
+        let gauges = [
+            ("connections", "Client connections open now", self.0.connections_open() as i64),
+            ("uptime_seconds", "Seconds served so far", self.0.uptime().as_secs() as i64),
+        ];
+        for (name, help, value) in gauges {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,298 @@
+//! Running the server: from a plan to a clean exit.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use larder_engine::Services;
+use larder_server::{Bound, ListenAddress, Server, Setup, StopRequest};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+use crate::build::{Engines, Retired};
+use crate::cli;
+use crate::config::{Host, Layer, Listener, Options, Plan, Program, TcpAddress};
+use crate::{log, metrics};
+
+/// How often a reload looks whether the engines it replaced are still in use.
+const RETIRE_PERIOD: Duration = Duration::from_millis(100);
+
+/// What the main thread waits for.
+enum Event {
+    /// Stop, and why.
+    Stop(&'static str),
+    /// Read the configuration again.
+    Reload,
+}
+
+/// Runs the server until it is told to stop. Failure also when accepted writes could not be brought down.
+pub fn run(options: &Options, program: Program) -> ExitCode {
+    match cli::load(options, program).and_then(|plan| serve(plan, options, program)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("larder: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<ExitCode> {
+    let verbosity = log::start(u32::from(plan.verbosity));
+    if is_root() {
+        tracing::warn!("running as root: better run larder as a user of its own (in a container this is usual)");
+    }
+    for note in &plan.notes {
+        tracing::warn!("{note}");
+    }
+    // Addresses before stores: a taken port is known before anything is created.
+    let bound = Bound::bind(server_options(&plan)?).map_err(|error| anyhow!("{error}"))?;
+    let listening = bound.names();
+    let services = Services::system();
+    let mut engines = Engines::new(services.clone());
+    let setup = engines.setup(&plan)?;
+    let (events_sender, events) = channel();
+    let server = Server::start(bound, services.clock.clone(), setup, stop_requests(events_sender.clone()))
+        .map_err(|error| anyhow!("{error}"))?;
+    server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
+    verbosity.follow(server.shared().verbosity().clone());
+    if let Some(address) = &plan.metrics {
+        let addresses = resolve(address)?;
+        let bound = metrics::start(&addresses, server.shared().clone())
+            .with_context(|| format!("metrics: cannot listen on {address}"))?;
+        tracing::info!("metrics on http://{bound}/metrics, readiness on http://{bound}/ready");
+    }
+    watch_signals(events_sender)?;
+    announce(&plan, program, &listening);
+    let reason = Running { plan, options, program, engines: &mut engines, server: &server }.wait(&events);
+    tracing::info!("{reason}: stopping");
+    server.stop();
+    let errors = engines.retire_all().close();
+    for error in &errors {
+        tracing::error!("the stop is not clean: {error:?}");
+        eprintln!("larder: the stop is not clean: {error}");
+    }
+    Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One line that says where clients connect and where the data lives.
+fn announce(plan: &Plan, program: Program, listening: &[String]) {
+    if program == Program::Memcached {
+        // In memcached's place larder is as silent as memcached.
+        return;
+    }
+    let is_durable = plan.prefixes.iter().any(|prefix| matches!(prefix.stack.lowest(), Layer::Sqlite { .. }));
+    let data = if is_durable {
+        format!("data in {}", plan.data.display())
+    } else {
+        "data in RAM only, lost when the server stops".to_owned()
+    };
+    let stacks: Vec<_> = plan.prefixes.iter().map(|prefix| short_stack(&prefix.stack.layers)).collect();
+    let line = format!("larder listens on {}; {data} ({})", listening.join(", "), stacks.join("; "));
+    // A closed standard output is no reason not to serve.
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        tracing::debug!("the start line could not be written: {error}");
+    }
+    tracing::info!("{line}");
+}
+
+fn short_stack(layers: &[Layer]) -> String {
+    let names: Vec<_> = layers
+        .iter()
+        .map(|layer| match layer {
+            Layer::Ram { .. } => "ram",
+            Layer::Sqlite { .. } => "sqlite",
+        })
+        .collect();
+    names.join(" > ")
+}
+
+fn server_options(plan: &Plan) -> anyhow::Result<larder_server::Options> {
+    let mut listen = Vec::new();
+    for listener in &plan.listeners {
+        match listener {
+            Listener::Tcp(address) => {
+                listen.extend(resolve(address)?.into_iter().map(ListenAddress::Tcp));
+            }
+            Listener::Unix(path) => {
+                listen.push(ListenAddress::Unix { path: path.clone(), mode: plan.unix_mask });
+            }
+        }
+    }
+    let in_flight = larder_server::Options::default().bytes_in_flight_max;
+    Ok(larder_server::Options {
+        listen,
+        workers: plan.threads,
+        memory_bytes: plan.memory_bytes,
+        verbosity: u32::from(plan.verbosity),
+        // Two of the largest values must always fit, or one slow sender would hold up all others.
+        bytes_in_flight_max: in_flight.max(2 * plan.item_size_bytes_max as usize),
+        ..larder_server::Options::default()
+    })
+}
+
+/// The socket addresses an address of the plan stands for.
+fn resolve(address: &TcpAddress) -> anyhow::Result<Vec<SocketAddr>> {
+    let port = address.port;
+    match &address.host {
+        Host::Address(ip) => Ok(vec![SocketAddr::new(*ip, port)]),
+        Host::All => {
+            let mut all = vec![SocketAddr::from(([0, 0, 0, 0], port))];
+            // A machine may have no IPv6; a port the system chooses could not be the same on both.
+            if port != 0 && std::net::TcpListener::bind("[::1]:0").is_ok() {
+                all.push(SocketAddr::from(([0; 16], port)));
+            }
+            Ok(all)
+        }
+        Host::Name(name) => {
+            let found: Vec<_> = (name.as_str(), port)
+                .to_socket_addrs()
+                .with_context(|| format!("{name}: this host name has no address; write an IP address instead"))?
+                .collect();
+            if found.is_empty() {
+                return Err(anyhow!("{name}: this host name has no address; write an IP address instead"));
+            }
+            Ok(found)
+        }
+    }
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    // The owner of our own entry in /proc is the user we run as.
+    std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
+}
+
+fn stop_requests(events: Sender<Event>) -> Sender<StopRequest> {
+    let (sender, requests) = channel();
+    std::thread::spawn(move || {
+        for request in requests {
+            let event = Event::Stop(match request {
+                StopRequest::Now => "a client said shutdown",
+                StopRequest::Graceful => "a client said shutdown graceful",
+            });
+            if events.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+fn watch_signals(events: Sender<Event>) -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
+        .context("cannot handle signals")?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let mut asked = false;
+            for signal in signals.forever() {
+                let event = match signal {
+                    SIGHUP => Event::Reload,
+                    SIGINT if asked => {
+                        eprintln!("larder: interrupted twice: leaving without waiting for the stores");
+                        std::process::exit(130);
+                    }
+                    SIGINT => Event::Stop("interrupted"),
+                    SIGUSR1 => Event::Stop("asked to stop gracefully"),
+                    _ => Event::Stop("terminated"),
+                };
+                asked |= matches!(event, Event::Stop(_));
+                if events.send(event).is_err() {
+                    return;
+                }
+            }
+        })
+        .context("cannot start the signal thread")?;
+    Ok(())
+}
+
+/// A server under way, with what a reload needs.
+struct Running<'a> {
+    plan: Plan,
+    options: &'a Options,
+    program: Program,
+    engines: &'a mut Engines,
+    server: &'a Server,
+}
+
+impl Running<'_> {
+    /// Serves until the stop; why it came.
+    fn wait(mut self, events: &Receiver<Event>) -> &'static str {
+        loop {
+            match events.recv() {
+                Ok(Event::Stop(reason)) => return reason,
+                Ok(Event::Reload) => self.reload(),
+                Err(_) => return "every source of signals is gone",
+            }
+        }
+    }
+
+    /// Applies the configuration whole, or says why not and changes nothing.
+    fn reload(&mut self) {
+        let Some(file) = &self.options.config else {
+            tracing::warn!("reload: the server was started without --config, so there is nothing to read again");
+            return;
+        };
+        let file = file.display();
+        let plan = match cli::load(self.options, self.program) {
+            Ok(plan) => plan,
+            Err(error) => {
+                tracing::error!("reload refused, nothing changed:\n{error:#}");
+                return;
+            }
+        };
+        let changes = match self.plan.changes(&plan) {
+            Ok(changes) => changes,
+            Err(refusals) => {
+                for refusal in refusals {
+                    tracing::error!("reload refused, nothing changed: {refusal}");
+                }
+                return;
+            }
+        };
+        if changes.list.is_empty() {
+            tracing::warn!("reload: {file} means what is running already");
+            return;
+        }
+        let setup = match self.engines.setup(&plan) {
+            Ok(setup) => setup,
+            Err(error) => {
+                tracing::error!("reload refused, nothing changed: {error:#}");
+                // What was opened for the refused plan is not used.
+                close_retired(self.engines.retire(&self.plan));
+                return;
+            }
+        };
+        let old = self.server.shared().swap_setup(setup);
+        self.server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
+        for change in &changes.list {
+            tracing::warn!("reload: {change}");
+        }
+        let retired = self.engines.retire(&plan);
+        if !retired.is_empty() {
+            close_when_unused(old, retired);
+        }
+        self.plan = plan;
+    }
+}
+
+/// Closes engines in the background once no worker holds the setup that used them.
+fn close_when_unused(old: Arc<Setup>, retired: Retired) {
+    std::thread::spawn(move || {
+        while Arc::strong_count(&old) > 1 {
+            std::thread::sleep(RETIRE_PERIOD);
+        }
+        drop(old);
+        close_retired(retired);
+    });
+}
+
+fn close_retired(retired: Retired) {
+    for error in retired.close() {
+        tracing::error!("an engine that is no longer used could not be closed cleanly: {error:?}");
+    }
+}
