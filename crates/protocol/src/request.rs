@@ -389,6 +389,11 @@ pub enum Sasl<'a> {
 }
 
 impl<'a> Keys<'a> {
+    /// The keys of this line, which has spaces between them; `None` if there is none or one is too long.
+    pub fn from_line(line: &'a [u8]) -> Option<Keys<'a>> {
+        crate::decode::parse_keys(line)
+    }
+
     /// The first key.
     #[inline]
     pub fn first(&self) -> &'a [u8] {

@@ -18,7 +18,7 @@ const BODY_BYTES_MAX: u32 = 1 << 30;
 const CREDENTIALS_BYTES_MAX: usize = 64 << 10;
 
 /// The expiry in an incr or decr that says: do not create a missing item.
-const EXPTIME_NO_VIVIFY: u32 = u32::MAX;
+pub(crate) const EXPTIME_NO_VIVIFY: u32 = u32::MAX;
 
 /// What a request's header says.
 #[derive(Clone, Copy)]

@@ -3,15 +3,16 @@
 use crate::{KEY_BYTES_MAX, ProtocolError, Request};
 
 mod admin;
-mod binary;
+pub(crate) mod binary;
 mod meta;
 mod storage;
 mod text;
-mod tokens;
+pub(crate) mod tokens;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use text::parse_keys;
 pub(crate) use tokens::split_token;
 
 /// Bounds of a [`Decoder`] that are a matter of configuration.

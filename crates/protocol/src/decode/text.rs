@@ -131,14 +131,20 @@ impl Decoder {
     }
 }
 
+/// `<key>+`; `None` if there is no key or one is too long.
+#[inline]
+pub(crate) fn parse_keys(line: &[u8]) -> Option<Keys<'_>> {
+    let line = trim(line);
+    (!line.is_empty() && keys_fit(line)).then_some(Keys { line })
+}
+
 /// `get|gets <key>+`, or what follows the expiry of `gat|gats`.
 #[inline]
 fn retrieval<'a>(keys: &'a [u8], touch: Option<ExpTime>, with_cas: bool) -> Request<'a> {
-    let line = trim(keys);
-    if line.is_empty() || !keys_fit(line) {
+    let Some(keys) = parse_keys(keys) else {
         return invalid(ProtocolError::BadCommandLine, false);
-    }
-    let command = Command::Get(Get { keys: Keys { line }, touch });
+    };
+    let command = Command::Get(Get { keys, touch });
     Request { command, form: Form::Text(TextForm { noreply: false, with_cas }) }
 }
 

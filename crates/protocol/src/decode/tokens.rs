@@ -69,7 +69,7 @@ pub(super) fn last_token(line: &[u8]) -> &[u8] {
 
 /// A decimal number of 64 bits; a plus sign before it is tolerated.
 #[inline]
-pub(super) fn parse_u64(token: &[u8]) -> Option<u64> {
+pub(crate) fn parse_u64(token: &[u8]) -> Option<u64> {
     let digits = match token {
         [b'+', digits @ ..] => digits,
         digits => digits,

@@ -2,7 +2,7 @@
 
 use crate::{Failure, Form, Response};
 
-mod binary;
+pub(crate) mod binary;
 mod meta;
 mod text;
 
