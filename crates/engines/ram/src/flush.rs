@@ -1,0 +1,145 @@
+//! Flushes in constant time.
+//!
+//! Every flush begins a new *epoch*, and every write notes the epoch it was made in. A flush of everything raises a
+//! floor below which no item lives; a flush of a prefix leaves a record that is asked once for each older item, which
+//! is then moved up to the present epoch. A look-up of an item written since the last flush costs one comparison.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use larder_engine::{Scope, Timestamp};
+use parking_lot::Mutex;
+
+use crate::entry::Entry;
+
+/// Records kept before the engine sweeps them away.
+const RECORDS_MAX: usize = 64;
+
+/// No flush waits.
+const NEVER: u32 = u32::MAX;
+
+/// What has been flushed, and what will be.
+///
+/// Lock order: `waiting`, then any shard, then `records`.
+pub(crate) struct Flushes {
+    epoch: AtomicU64,
+    /// Items of earlier epochs are gone.
+    floor: AtomicU64,
+    /// The second of the next delayed flush.
+    due: AtomicU32,
+    waiting: Mutex<Vec<Waiting>>,
+    records: Mutex<Vec<Record>>,
+}
+
+struct Waiting {
+    prefix: Box<[u8]>,
+    when: Timestamp,
+}
+
+/// Items under `prefix` written in an epoch before `epoch` and at a second before `before` are gone.
+struct Record {
+    prefix: Box<[u8]>,
+    epoch: u64,
+    before: Option<Timestamp>,
+}
+
+impl Flushes {
+    pub(crate) fn new() -> Self {
+        Flushes {
+            epoch: AtomicU64::new(1),
+            floor: AtomicU64::new(0),
+            due: AtomicU32::new(NEVER),
+            waiting: Mutex::default(),
+            records: Mutex::default(),
+        }
+    }
+
+    /// The epoch for a write. Read it under the shard's lock.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Whether a delayed flush must be done before anything else.
+    #[inline]
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        now.0 >= self.due.load(Ordering::Acquire)
+    }
+
+    /// Whether a flush has taken `entry`. Call under the shard's lock.
+    #[inline]
+    pub(crate) fn has_taken(&self, entry: &mut Entry) -> bool {
+        let epoch = self.epoch();
+        entry.epoch != epoch && self.has_taken_older(entry, epoch)
+    }
+
+    #[cold]
+    fn has_taken_older(&self, entry: &mut Entry, epoch: u64) -> bool {
+        if entry.epoch < self.floor.load(Ordering::Acquire) {
+            return true;
+        }
+        let taken = self.records.lock().iter().any(|record| {
+            entry.epoch < record.epoch
+                && record.before.is_none_or(|before| entry.written < before)
+                && entry.key().starts_with(&record.prefix)
+        });
+        if !taken {
+            entry.epoch = epoch;
+        }
+        taken
+    }
+
+    /// Flushes at once what was written before this call, or before `before` if that is given.
+    pub(crate) fn flush(&self, prefix: &[u8], before: Option<Timestamp>) {
+        let mut records = self.records.lock();
+        let epoch = self.epoch.load(Ordering::Relaxed) + 1;
+        if before.is_none() {
+            records.retain(|record| !record.prefix.starts_with(prefix));
+        }
+        if before.is_none() && prefix.is_empty() {
+            self.floor.store(epoch, Ordering::Release);
+        } else {
+            records.push(Record { prefix: prefix.into(), epoch, before });
+        }
+        self.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Drops a waiting flush of the same scope and puts another in its place if `when` is given.
+    pub(crate) fn wait_for(&self, scope: Scope<'_>, when: Option<Timestamp>) {
+        let prefix = prefix_of(scope);
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|flush| *flush.prefix != *prefix);
+        waiting.extend(when.map(|when| Waiting { prefix: prefix.into(), when }));
+        self.set_due(&waiting);
+    }
+
+    /// Does the delayed flushes whose time has come.
+    pub(crate) fn run_due(&self, now: Timestamp) {
+        let mut waiting = self.waiting.lock();
+        for flush in waiting.extract_if(.., |flush| flush.when <= now) {
+            self.flush(&flush.prefix, None);
+        }
+        // Stored last: who sees no flush due sees the epochs above.
+        self.set_due(&waiting);
+    }
+
+    fn set_due(&self, waiting: &[Waiting]) {
+        let due = waiting.iter().map(|flush| flush.when.0).min().unwrap_or(NEVER);
+        self.due.store(due, Ordering::Release);
+    }
+
+    pub(crate) fn has_too_many_records(&self) -> bool {
+        self.records.lock().len() > RECORDS_MAX
+    }
+
+    /// Forgets records up to `epoch`, after every older item was checked against them.
+    pub(crate) fn forget_records(&self, epoch: u64) {
+        self.records.lock().retain(|record| record.epoch > epoch);
+    }
+}
+
+pub(crate) fn prefix_of<'a>(scope: Scope<'a>) -> &'a [u8] {
+    match scope {
+        Scope::All => &[],
+        Scope::Prefix(prefix) => prefix,
+    }
+}
