@@ -12,7 +12,7 @@ use super::engines::check_ram_bytes;
 use super::plan::{Listener, TcpAddress};
 use super::report::{Objection, Place, Report, objection};
 use super::text::Text;
-use super::units::{parse_duration, parse_size};
+use super::units::parse_size;
 use super::{METRICS_PORT_DEFAULT, PORT_DEFAULT, limits, stack, suggest};
 
 /// A key of a table and how it is written.
@@ -170,7 +170,7 @@ impl Reader<'_> {
                 "requests_per_turn" => {
                     draft.requests_per_turn_max = self.integer_of(name, value, limits::requests_per_turn);
                 }
-                "idle_timeout" => draft.idle_timeout = self.text_of(KEYS, name, value, idle_timeout),
+                "idle_timeout" => draft.idle_timeout = self.text_of(KEYS, name, value, limits::idle_timeout),
                 "metrics" => draft.metrics = self.text_of(KEYS, name, value, metrics),
                 "verbosity" => {
                     draft.verbosity =
@@ -318,7 +318,7 @@ impl Reader<'_> {
                     prefix.stack = text.and_then(|text| stack::read(&text, self.report));
                 }
                 "negative_ttl" => {
-                    negative_ttl = self.text_of(PREFIX_KEYS, "negative_ttl", value, parse_duration);
+                    negative_ttl = self.text_of(PREFIX_KEYS, "negative_ttl", value, limits::negative_ttl);
                 }
                 unknown => self.unknown(PREFIX_KEYS, unknown, key.span(), "key of a prefix"),
             }
@@ -368,17 +368,6 @@ fn integer(number: &toml::de::DeInteger<'_>) -> i128 {
     } else {
         i128::MAX
     })
-}
-
-fn idle_timeout(text: &str) -> Result<Duration, Objection> {
-    let timeout = parse_duration(text)?;
-    if timeout.is_zero() {
-        return Err(objection(
-            "an `idle_timeout` of zero would close every connection",
-            "remove it to close none",
-        ));
-    }
-    Ok(timeout)
 }
 
 fn metrics(text: &str) -> Result<TcpAddress, Objection> {

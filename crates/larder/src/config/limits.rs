@@ -1,9 +1,10 @@
 //! The limits of single values, whichever source they come from.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::report::{Objection, objection};
-use super::units::format_size;
+use super::units::{format_size, parse_duration};
 
 /// More workers than this never help.
 pub const THREADS_MAX: usize = 256;
@@ -78,6 +79,30 @@ pub fn unix_mask(text: &str) -> Result<u32, Objection> {
             "write it in octal digits up to 777, as in 700",
         )
     })
+}
+
+/// How long an absent key is remembered. Caches count whole seconds.
+pub fn negative_ttl(text: &str) -> Result<Duration, Objection> {
+    let ttl = parse_duration(text)?;
+    if ttl.subsec_nanos() == 0 {
+        return Ok(ttl);
+    }
+    Err(objection(
+        format!("`{text}` is no whole number of seconds"),
+        format!("write {}s, or 0s to remember nothing", ttl.as_secs() + 1),
+    ))
+}
+
+/// When a silent connection is closed.
+pub fn idle_timeout(text: &str) -> Result<Duration, Objection> {
+    let timeout = parse_duration(text)?;
+    if timeout.is_zero() {
+        return Err(objection(
+            "an `idle_timeout` of zero would close every connection",
+            "remove it to close none",
+        ));
+    }
+    Ok(timeout)
 }
 
 /// The data folder.

@@ -123,7 +123,7 @@ pub enum Layer {
 pub struct Tier {
     /// When a write is acknowledged.
     pub write: Write,
-    /// How long the cache remembers that the store has no such key; `None`: not at all.
+    /// How long the cache remembers that the store has no such key, in whole seconds; `None`: not at all.
     pub negative_ttl: Option<Duration>,
 }
 
@@ -136,7 +136,7 @@ pub enum Write {
     Behind {
         /// Bytes that may wait for the store; beyond them writers wait.
         dirty_bytes_max: u64,
-        /// How long a write may wait for the store.
+        /// How long a write may wait for the store; when the oldest waits longer, writers wait.
         dirty_age_max: Duration,
     },
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::engines::{self, Engine, Kind, ValueKind};
 use super::expression::{self, ArgumentNode, EngineNode, Spanned};
+use super::limits;
 use super::plan::{Stack, Tier, Write};
 use super::report::{Place, Report};
 use super::suggest;
@@ -46,14 +47,14 @@ pub fn read(text: &Text, report: &mut Report) -> Option<PlacedStack> {
     let layers: Vec<_> =
         nodes.iter().zip(&engines).map(|(node, engine)| reader.layer(node, *engine)).collect();
     reader.order(&nodes, &engines);
+    let negative_ttl = reader.tier.negative_ttl.map(|(_, place)| place);
+    let tier = reader.tier(nodes.len() > 1);
     let engines: Vec<_> = engines
         .into_iter()
         .zip(&nodes)
         .map(|(engine, node)| Some((engine?, text.place(node.span.clone()))))
         .collect::<Option<_>>()?;
     let layers = layers.into_iter().collect::<Option<Vec<_>>>()?;
-    let negative_ttl = reader.tier.negative_ttl.map(|(_, place)| place);
-    let tier = reader.tier(layers.len() > 1);
     Some(PlacedStack { stack: Stack { layers, tier }, engines, negative_ttl })
 }
 
@@ -61,6 +62,8 @@ pub fn read(text: &Text, report: &mut Report) -> Option<PlacedStack> {
 #[derive(Default)]
 struct TierSettings {
     behind: Option<(bool, Place)>,
+    /// `write` was given but refused, so that nothing follows from it.
+    is_write_refused: bool,
     dirty_bytes: Option<(u64, Place)>,
     dirty_age: Option<(Duration, Place)>,
     negative_ttl: Option<(Duration, Place)>,
@@ -156,6 +159,7 @@ impl Reader<'_> {
                 if words.contains(&value.text.as_str()) {
                     self.tier.behind = Some((value.text == "behind", place));
                 } else {
+                    self.tier.is_write_refused = true;
                     let problem = format!("`{}` is no way to write", value.text);
                     self.report.push(place, problem, suggest::advice(&value.text, words.iter().copied()));
                 }
@@ -176,7 +180,7 @@ impl Reader<'_> {
                 self.tier.dirty_age = age.map(|age| (age, place));
             }
             ("negative_ttl", _) => {
-                let ttl = self.report.take(place, parse_duration(&value.text));
+                let ttl = self.report.take(place, limits::negative_ttl(&value.text));
                 self.tier.negative_ttl = ttl.map(|ttl| (ttl, place));
             }
             (name, _) => unreachable!("`{name}` is in TIER_ARGUMENTS but read nowhere"),
@@ -212,12 +216,12 @@ impl Reader<'_> {
 
     /// The settings of the pair, with their defaults; without a cache above, none may be given.
     fn tier(self, has_pair: bool) -> Option<Tier> {
-        let TierSettings { behind, dirty_bytes, dirty_age, negative_ttl } = self.tier;
+        let TierSettings { behind, is_write_refused, dirty_bytes, dirty_age, negative_ttl } = self.tier;
         let is_behind = behind.is_some_and(|(behind, _)| behind);
         let dirty =
             [("dirty_bytes", dirty_bytes.map(|(_, at)| at)), ("dirty_age", dirty_age.map(|(_, at)| at))];
         for (name, place) in dirty {
-            if let Some(place) = place.filter(|_| !is_behind) {
+            if let Some(place) = place.filter(|_| !is_behind && !is_write_refused) {
                 let problem = format!("`{name}` means something only with `write=behind`");
                 self.report.push(place, problem, format!("add `write=behind`, or remove `{name}`"));
             }

@@ -320,6 +320,14 @@ fn negative_ttl_in_one_place() {
 }
 
 #[test]
+fn negative_ttl_in_whole_seconds() {
+    check_file(
+        "[[prefix]]\nkey = ''\nstack = 'ram > sqlite'\nnegative_ttl = '10ms'\n",
+        "4:17: `10ms` is no whole number of seconds; write 1s, or 0s to remember nothing",
+    );
+}
+
+#[test]
 fn the_largest_item_fits_every_stack() {
     let half = |limit: &str, ram: &str, most: &str, least: &str| {
         format!(

@@ -82,8 +82,8 @@ fn stacks() -> impl Strategy<Value = Stack> {
         dirty_bytes_max: bytes,
         dirty_age_max: Duration::from_millis(millis),
     });
-    let tier = (prop_oneof![Just(Write::Through), behind], prop::option::of(1..10_000_000_u64))
-        .prop_map(|(write, ttl)| Tier { write, negative_ttl: ttl.map(Duration::from_millis) });
+    let tier = (prop_oneof![Just(Write::Through), behind], prop::option::of(1..=31_622_400_u64))
+        .prop_map(|(write, ttl)| Tier { write, negative_ttl: ttl.map(Duration::from_secs) });
     prop_oneof![
         ram.clone().prop_map(|ram| Stack { layers: vec![ram], tier: None }),
         sqlite.clone().prop_map(|sqlite| Stack { layers: vec![sqlite], tier: None }),

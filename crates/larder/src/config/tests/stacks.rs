@@ -199,6 +199,28 @@ fn values_without_meaning() {
 }
 
 #[test]
+fn one_mistake_does_not_hide_or_make_another() {
+    check_refused(
+        "rma > sqlite(../a.db, dirty_age=1s)",
+        "1: unknown engine `rma`; write `ram`
+         14: `../a.db` leads out of the data folder; write the name of a file inside the data folder, as in larder.db, and name the folder with `data` or --data
+         33: `dirty_age` means something only with `write=behind`; add `write=behind`, or remove `dirty_age`",
+    );
+    check_refused(
+        "ram > sqlite(write=behnd, dirty_age=1s)",
+        "20: `behnd` is no way to write; write `behind`",
+    );
+}
+
+#[test]
+fn absent_keys_are_remembered_for_whole_seconds() {
+    check_refused(
+        "ram > sqlite(negative_ttl=1500ms)",
+        "27: `1500ms` is no whole number of seconds; write 2s, or 0s to remember nothing",
+    );
+}
+
+#[test]
 fn settings_without_what_they_set() {
     check_refused(
         "sqlite(write=behind)",
