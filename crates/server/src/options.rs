@@ -58,7 +58,8 @@ pub struct Options {
     pub bytes_in_flight_max: usize,
     /// How long a stop waits for clients to take their answers.
     pub drain_patience: Duration,
-    /// The version the server says it is.
+    /// The version the server says it is. Clients and test programs read the digits in front as memcached's and
+    /// expect of a server what that version could do, so they name the version whose behaviour larder follows.
     pub version: &'static str,
     /// Configured memory for RAM engines in bytes, for `stats`.
     pub memory_bytes: u64,
@@ -74,7 +75,7 @@ impl Default for Options {
             backlog: 1024,
             bytes_in_flight_max: 256 << 20,
             drain_patience: Duration::from_secs(10),
-            version: env!("CARGO_PKG_VERSION"),
+            version: concat!("1.6.45-larder-", env!("CARGO_PKG_VERSION")),
             memory_bytes: 64 << 20,
             verbosity: 0,
         }
