@@ -1,6 +1,7 @@
 //! The command line: which command, and with which options.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ Examples:
   larder check-config larder.toml               what a file means, or every mistake in it
 
 Called by the name `memcached`, larder keeps items in RAM only and listens on all addresses.";
+
+/// A longer file was named by mistake.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// A durable memcached: keys live in RAM, in SQLite, or in both, by prefix
 #[derive(Debug, Parser)]
@@ -97,22 +101,33 @@ pub fn load(options: &Options, program: Program) -> anyhow::Result<Plan> {
 }
 
 fn read_config(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        anyhow::anyhow!(
-            "{}: cannot read this configuration file: {error}; name one that exists and may be read",
-            path.display()
-        )
-    })
+    let name = path.display();
+    let mut content = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut content))
+        .map_err(|error| {
+            anyhow::anyhow!(
+                "{name}: cannot read this configuration file: {error}; name one that exists and may be read"
+            )
+        })?;
+    if content.len() as u64 > CONFIG_BYTES_MAX {
+        anyhow::bail!("{name}: longer than {CONFIG_BYTES_MAX} bytes; name a configuration file");
+    }
+    Ok(content)
 }
 
 /// `larder check-config FILE`: the plan to standard output and success, or every mistake to standard error and 1.
 pub fn check_config(file: &Path, program: Program) -> ExitCode {
     let options = Options { config: Some(file.to_owned()), ..Options::default() };
     match load(&options, program) {
-        Ok(plan) => {
-            print!("{}", plan.describe());
-            ExitCode::SUCCESS
-        }
+        Ok(plan) => match std::io::stdout().write_all(plan.describe().as_bytes()) {
+            // Whoever closed the pipe has read enough.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("standard output: cannot write: {error}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Err(error) => {
             eprintln!("{}", error.to_string().trim_end());
             ExitCode::FAILURE

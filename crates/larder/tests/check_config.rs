@@ -54,6 +54,14 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_file_without_end_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = larder(&["check-config", "/dev/zero"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "/dev/zero: longer than 1048576 bytes; name a configuration file\n");
+}
+
+#[test]
 fn help_and_version_succeed() {
     let folder = tempfile::tempdir().expect("a folder");
     for flag in ["-h", "--help"] {

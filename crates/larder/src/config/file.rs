@@ -1,5 +1,6 @@
 //! The file `larder.toml`: from its text to a [`Draft`], every mistake at its place.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -59,8 +60,13 @@ pub fn read(name: &str, text: &str, report: &mut Report) -> Draft {
     let mut draft = Draft { is_broken: !errors.is_empty(), ..Draft::default() };
     reader.top(table.get_ref(), &mut draft);
     // What the parser made of damaged text is a guess, and so is what was found wrong with it.
-    let guesses: Vec<Range<usize>> = errors.iter().map(|error| damaged_by(text, error)).collect();
-    report.forget(whole, |offset| guesses.iter().any(|guess| guess.contains(&offset)));
+    let mut guesses: BTreeMap<usize, usize> = errors.iter().map(|error| damaged_by(text, error)).collect();
+    // One may lie inside another; each then reaches to the end of both.
+    guesses.values_mut().fold(0, |reach, end| {
+        *end = reach.max(*end);
+        *end
+    });
+    report.forget(whole, |offset| guesses.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end));
     for error in errors {
         let span = error_span(text, &error);
         report.object(whole.part(span.clone()), syntax_objection(text, &span, error.message()));
@@ -89,8 +95,8 @@ fn without_garbage(text: &str) -> (String, Vec<toml::de::Error>) {
     (readable, found)
 }
 
-/// The line of an error; below a table's head, the lines of that table too.
-fn damaged_by(text: &str, error: &toml::de::Error) -> Range<usize> {
+/// Where the line of an error begins and ends; below a table's head, the lines of that table too.
+fn damaged_by(text: &str, error: &toml::de::Error) -> (usize, usize) {
     let start = line_start(text, error_span(text, error).start);
     let mut lines = text[start..].split_inclusive('\n');
     let first = lines.next().unwrap_or_default();
@@ -98,7 +104,7 @@ fn damaged_by(text: &str, error: &toml::de::Error) -> Range<usize> {
     if first.trim_start().starts_with('[') {
         end += lines.take_while(|line| !line.trim_start().starts_with('[')).map(str::len).sum::<usize>();
     }
-    start..end
+    (start, end)
 }
 
 fn error_span(text: &str, error: &toml::de::Error) -> Range<usize> {

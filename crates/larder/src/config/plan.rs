@@ -144,7 +144,8 @@ pub enum Write {
 impl Plan {
     /// The stack that a key prefix names, if it is one of the plan's.
     pub fn stack(&self, key: &str) -> Option<&Stack> {
-        self.prefixes.iter().find(|prefix| prefix.key == key).map(|prefix| &prefix.stack)
+        let index = self.prefixes.binary_search_by(|prefix| prefix.key.as_str().cmp(key)).ok()?;
+        Some(&self.prefixes[index].stack)
     }
 }
 

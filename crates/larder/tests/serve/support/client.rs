@@ -1,0 +1,211 @@
+//! A client that sends bytes and looks at the bytes that come back.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use super::wait::PATIENCE;
+
+const READ_BYTES: usize = 64 << 10;
+
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+pub struct Client {
+    stream: Stream,
+    /// Received, and not asked for yet.
+    received: Vec<u8>,
+}
+
+impl Client {
+    pub fn tcp(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .unwrap_or_else(|error| panic!("{address}: {error}"));
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Client { stream: Stream::Tcp(stream), received: Vec::new() }
+    }
+
+    pub fn unix(path: &Path) -> Client {
+        let stream = UnixStream::connect(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Client { stream: Stream::Unix(stream), received: Vec::new() }
+    }
+
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).expect("the server takes requests");
+    }
+
+    /// Sends; the server may have closed the connection.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.write_all(bytes.as_ref()),
+            Stream::Unix(stream) => stream.write_all(bytes.as_ref()),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Receives something; nothing is the end of the connection.
+    fn receive(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; READ_BYTES];
+        let count = match &mut self.stream {
+            Stream::Tcp(stream) => stream.read(&mut buffer)?,
+            Stream::Unix(stream) => stream.read(&mut buffer)?,
+        };
+        self.received.extend_from_slice(&buffer[..count]);
+        Ok(count)
+    }
+
+    /// Receives until `enough` says how many of the bytes are wanted, and takes those.
+    /// At the end of the connection, everything that came before it is the error.
+    pub fn take(&mut self, enough: impl Fn(&[u8]) -> Option<usize>) -> Result<Vec<u8>, Vec<u8>> {
+        loop {
+            if let Some(count) = enough(&self.received) {
+                return Ok(self.received.drain(..count).collect());
+            }
+            match self.receive() {
+                Ok(0) => return Err(std::mem::take(&mut self.received)),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return Err(std::mem::take(&mut self.received));
+                }
+                Err(error) => panic!("{error} after {:?}", self.received.escape_ascii().to_string()),
+            }
+        }
+    }
+
+    /// Everything until the server closes the connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.take(|_| None).expect_err("nothing is ever enough")
+    }
+
+    /// The next bytes, as many.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.take(|received| (received.len() >= count).then_some(count)).unwrap_or_else(|received| {
+            panic!("the server closed the connection after {:?}", received.escape_ascii().to_string())
+        })
+    }
+
+    /// The next line, without its end.
+    pub fn line(&mut self) -> String {
+        let mut line = self
+            .take(|received| received.iter().position(|&byte| byte == b'\n').map(|at| at + 1))
+            .unwrap_or_else(|received| {
+                panic!("the server closed the connection in {:?}", received.escape_ascii().to_string())
+            });
+        line.pop();
+        assert_eq!(line.pop(), Some(b'\r'), "a line ends with CRLF");
+        String::from_utf8(line).expect("text")
+    }
+
+    /// The next bytes must be these.
+    #[track_caller]
+    pub fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        let differs = |received: &[u8]| received.iter().zip(expected).position(|(one, other)| one != other);
+        let enough = |received: &[u8]| match differs(received) {
+            Some(_) => Some(received.len()),
+            None => (received.len() >= expected.len()).then_some(expected.len()),
+        };
+        let received = self.take(enough).unwrap_or_else(|received| received);
+        if received != expected {
+            panic!("expected {}\nreceived {}", shortened(expected), shortened(&received));
+        }
+    }
+
+    /// Sends a request, whose answer must be this.
+    #[track_caller]
+    pub fn ask(&mut self, request: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) {
+        self.send(request);
+        self.expect(expected);
+    }
+
+    /// The server must have closed the connection, and sent nothing more.
+    #[track_caller]
+    pub fn expect_close(&mut self) {
+        let rest = self.rest();
+        assert!(rest.is_empty(), "before the close came {}", shortened(&rest));
+    }
+
+    #[track_caller]
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.ask(format!("set {key} 0 0 {}\r\n{value}\r\n", value.len()), "STORED\r\n");
+    }
+
+    /// The value under the key.
+    pub fn get(&mut self, key: &str) -> Option<String> {
+        self.send(format!("get {key}\r\n"));
+        let head = self.line();
+        if head == "END" {
+            return None;
+        }
+        let fields: Vec<&str> = head.split(' ').collect();
+        assert_eq!((fields.len(), fields[0], fields[1]), (4, "VALUE", key), "{head}");
+        let mut value = self.bytes(fields[3].parse::<usize>().expect("a length") + 2);
+        assert_eq!(value.split_off(value.len() - 2), b"\r\n");
+        assert_eq!(self.line(), "END");
+        Some(String::from_utf8(value).expect("text"))
+    }
+
+    /// `stats ARGUMENT`: names and values in the order of the answer.
+    pub fn stats(&mut self, argument: &str) -> Vec<(String, String)> {
+        self.send(format!("stats {argument}\r\n"));
+        let mut stats = Vec::new();
+        loop {
+            let line = self.line();
+            if line == "END" {
+                return stats;
+            }
+            let mut fields = line.splitn(3, ' ');
+            assert_eq!(fields.next(), Some("STAT"), "{line}");
+            let name = fields.next().unwrap_or_else(|| panic!("a name in {line}"));
+            stats.push((name.to_owned(), fields.next().unwrap_or_default().to_owned()));
+        }
+    }
+
+    /// One number of `stats`.
+    pub fn stat(&mut self, name: &str) -> u64 {
+        let stats = self.stats("");
+        let (_, value) = stats.iter().find(|(other, _)| other == name).expect("a name of `stats`");
+        value.parse().unwrap_or_else(|_| panic!("{name} is {value}"))
+    }
+
+    /// The sum of a number over all stacks in `stats larder`.
+    pub fn stack_stat(&mut self, name: &str) -> u64 {
+        let suffix = format!(":{name}");
+        let stats = self.stats("larder");
+        let values: Vec<u64> = stats
+            .iter()
+            .filter(|(other, _)| other.ends_with(&suffix))
+            .map(|(name, value)| value.parse().unwrap_or_else(|_| panic!("{name} is {value}")))
+            .collect();
+        assert!(!values.is_empty(), "no stack has {name}: {stats:?}");
+        values.iter().sum()
+    }
+}
+
+/// Bytes as readable text of bounded length.
+pub fn shortened(bytes: &[u8]) -> String {
+    const SHOWN_BYTES_MAX: usize = 600;
+    let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+    match bytes.len() {
+        0..=SHOWN_BYTES_MAX => format!("{shown}"),
+        length => format!("{shown}… ({length} bytes)"),
+    }
+}
