@@ -247,10 +247,9 @@ fn damaged_lines_do_not_hide_the_others() {
     );
     // What stands below a damaged head belongs to a table that cannot be known.
     check_file(
-        "[[prefix\nkey = a\nfoo = 1\n[[prefix]]\nkey = ''\nbar = 1\nstack = 'ram'\n",
+        "[[prefix\nkey = 'a'\nfoo = 1\n[[prefix]]\nkey = ''\nbar = 1\nstack = 'ram'\n",
         &format!(
             "1:9: this is no TOML: unclosed array table, expected `]]`; {LINES}
-             2:7: `a` stands without quotes; write `key = \"a\"`
              6:1: unknown key of a prefix `bar`; known are `key`, `stack`, `negative_ttl`"
         ),
     );
