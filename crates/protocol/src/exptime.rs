@@ -52,3 +52,37 @@ impl ExpTime {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u32 = 1_800_000_000;
+
+    #[test]
+    fn resolves() {
+        for (number, expected) in [
+            (0, Expiry::Never),
+            (-1, Expiry::Past),
+            (i64::MIN, Expiry::Past),
+            (1, Expiry::At(NOW + 1)),
+            (2_592_000, Expiry::At(NOW + 2_592_000)),
+            (2_592_001, Expiry::Past),
+            (i64::from(NOW), Expiry::Past),
+            (i64::from(NOW) + 1, Expiry::At(NOW + 1)),
+            (i64::from(u32::MAX), Expiry::At(u32::MAX)),
+            (i64::MAX, Expiry::At(u32::MAX)),
+        ] {
+            assert_eq!(ExpTime(number).resolve(NOW), expected, "{number}");
+        }
+        assert_eq!(ExpTime(2_592_000).resolve(u32::MAX - 1), Expiry::At(u32::MAX));
+    }
+
+    #[test]
+    fn a_flush_without_delay_is_now() {
+        for number in [0, -5, 2_592_001] {
+            assert_eq!(ExpTime(number).flush_at(NOW), None, "{number}");
+        }
+        assert_eq!(ExpTime(10).flush_at(NOW), Some(NOW + 10));
+    }
+}
