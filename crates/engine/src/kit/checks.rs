@@ -1,0 +1,103 @@
+//! The checks. Each takes a [`Subject`], makes its engines and says what it found.
+
+mod concurrent;
+mod counter;
+mod delete;
+mod expiry;
+mod flush;
+mod many;
+mod random;
+mod reopen;
+mod rules;
+mod scan;
+mod store;
+mod token;
+mod value;
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+
+use super::driver::Driver;
+use super::failure::{Failure, Verdict, require};
+use super::world::{Opened, World};
+
+pub use concurrent::{
+    concurrent_commands_have_an_order, concurrent_counters_add_up, concurrent_locks_exclude,
+};
+pub use counter::{counters_count, counters_have_edges, counters_take_options};
+pub use delete::{deletes_delete, gentle_deletes_keep_the_item};
+pub use expiry::{
+    expired_items_are_missing_for_every_command, items_expire_at_their_second, touch_moves_the_expiry,
+};
+pub use flush::{flush_removes_what_was_there, flush_waits_for_its_second};
+pub use many::get_many_answers_by_index;
+pub use random::random_commands_agree_with_the_rules;
+pub use reopen::{
+    a_clean_stop_keeps_everything, a_delayed_flush_outlives_a_stop, a_kill_keeps_what_was_acknowledged,
+    a_power_cut_keeps_what_was_acknowledged,
+};
+pub use rules::{
+    abandoned_stores_are_carried_out, it_describes_itself, reads_are_remembered, statistics_make_sense,
+};
+pub use scan::{scan_finds_everything, scan_finds_what_stays_while_others_change};
+pub use store::{
+    append_and_prepend_join, cas_ids_grow_and_differ, chosen_cas_ids_are_kept, compare_guards_stores,
+    modes_look_at_what_is_there, older_cas_may_mark_stale, values_may_be_handed_over_in_any_way,
+};
+pub use token::{stale_items_give_one_token, tokens_are_given_before_expiry, vivify_creates_on_a_miss};
+pub use value::{
+    keys_may_be_any_bytes, large_values_come_back, too_large_is_refused, values_may_be_any_bytes,
+};
+
+/// A check.
+pub type Check = fn(&Subject<'_>) -> Verdict;
+
+/// An engine under test, by the way it is made.
+pub struct Subject<'a> {
+    make: &'a (dyn Fn(&World) -> Opened + Sync),
+}
+
+impl<'a> Subject<'a> {
+    /// The engine that `make` makes. Called again in the same world, `make` opens the same data.
+    pub fn new(make: &'a (dyn Fn(&World) -> Opened + Sync)) -> Self {
+        Subject { make }
+    }
+
+    /// Opens the engine in `world`.
+    pub fn open(&self, world: &World) -> Result<Arc<dyn Engine>, Failure> {
+        self.try_open(world).map_err(|error| Failure::new(format!("the engine could not be opened: {error}")))
+    }
+
+    /// Opens the engine in `world` where that may fail.
+    pub(crate) fn try_open(&self, world: &World) -> Opened {
+        (self.make)(world)
+    }
+
+    /// Opens a fresh engine, runs `check`, looks at every key again, and closes the engine.
+    pub(crate) fn drive(&self, check: impl FnOnce(&mut Driver) -> Verdict) -> Verdict {
+        let world = World::new();
+        let engine = self.open(&world)?;
+        let mut driver = Driver::new(engine.clone(), world.clock().clone());
+        let verdict = check(&mut driver).and_then(|()| driver.holds_all());
+        driver.executor().finish();
+        drop(driver);
+        let closed = close(&*engine);
+        verdict.and(closed)
+    }
+}
+
+/// Closes an engine.
+pub(crate) fn close(engine: &dyn Engine) -> Verdict {
+    engine.close().map_err(|error| Failure::new(format!("close failed: {error:?}")))
+}
+
+/// Waits until `done`, which other threads bring about. Gives up after ten seconds.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool, Failure>) -> Verdict {
+    let start = std::time::Instant::now();
+    while !done()? {
+        require(start.elapsed().as_secs() < 10, || format!("waited ten seconds in vain until {what}"))?;
+        std::thread::yield_now();
+    }
+    Ok(())
+}
