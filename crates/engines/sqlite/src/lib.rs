@@ -1,1 +1,46 @@
-//! The durable local store of larder, on SQLite.
+//! The durable local store of larder: one SQLite file a store.
+//!
+//! A command is acknowledged once its transaction is synced to the disk. One thread writes, in natural batches; the
+//! outcome of a batch is one row of a journal table, its newest states are kept in memory, and the journal is folded
+//! into the table of items in the background, in key order. Readers look in memory first, then in the table.
+//!
+//! # Map
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`SqliteEngine`] | what callers see |
+//! | `running` | threads, from start to stop |
+//! | `writer` | deciding, committing, folding |
+//! | `reader`, `scan` | point reads in batches; scans |
+//! | `overlay` | what is journalled but not folded |
+//! | `record`, `schema`, `header` | the format of the file |
+//! | `flushes`, `purge` | what makes rows dead, and what removes them |
+//! | `checkpoint` | the write-ahead log's way into the file |
+
+mod checkpoint;
+mod counters;
+mod crc;
+mod database;
+mod engine;
+mod error;
+mod flushes;
+mod header;
+mod kept;
+mod options;
+mod overlay;
+mod purge;
+mod reader;
+mod record;
+mod running;
+mod scan;
+mod schema;
+mod shared;
+mod stats;
+mod write;
+mod writer;
+
+pub use engine::SqliteEngine;
+pub use error::OpenError;
+#[cfg(feature = "planted-bugs")]
+pub use options::Planted;
+pub use options::SqliteOptions;

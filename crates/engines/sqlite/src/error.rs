@@ -1,0 +1,167 @@
+//! What can go wrong, said to operators and said to clients.
+
+use std::io;
+use std::path::PathBuf;
+
+use larder_engine::{EngineError, ErrorKind};
+use rusqlite::ErrorCode;
+
+/// Why a store cannot be opened, checked or copied. The text names the offender and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "{folder}: another larder has this data folder open (lock file {lock}); stop it, or give this one \
+         another folder with --data"
+    )]
+    Locked {
+        /// The data folder.
+        folder: PathBuf,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// Not a file of ours.
+    #[error("{path}: {why}; it was left as it is. Move it away, or name another file or folder")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+    /// Written by a later version.
+    #[error(
+        "{path}: written by a newer larder (format {found}, this one knows up to {known}); it was left as it \
+         is. Start the newer version"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The newest format this program knows.
+        known: u32,
+    },
+    /// Broken.
+    #[error(
+        "{path}: damaged ({what}). Run `larder check` on its folder; restore a backup if it finds errors"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The disk, the folder or the rights on them.
+    #[error("{path}: {source}. {advice}")]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// SQLite refused for another reason.
+    #[error("{path}: {source}. {advice}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The library this program was built with has known faults.
+    #[error(
+        "this program was built with SQLite {found}, which has a known fault in its write-ahead log; build it \
+         with SQLite 3.51.3 or later"
+    )]
+    OldLibrary {
+        /// Its version.
+        found: String,
+    },
+    /// Nothing to work on.
+    #[error("{path}: there is no such store. Name the folder that holds it")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is in the way.
+    #[error("{path}: exists already and will not be overwritten. Name a new file")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn disk(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let advice = match source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "Give the user that runs larder the right to read and write there, or name another folder with \
+                 --data"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "The file system is mounted read-only; name a folder on another one with --data"
+            }
+            io::ErrorKind::StorageFull => "The disk is full; make room",
+            _ => "Check the disk, or name another folder with --data",
+        };
+        OpenError::Disk { path: path.into(), source, advice }
+    }
+
+    /// An error of SQLite while opening or reading `path`.
+    pub(crate) fn sqlite(path: impl Into<PathBuf>, source: rusqlite::Error) -> Self {
+        let path = path.into();
+        let advice = match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                return OpenError::Damaged { path, what: source.to_string() };
+            }
+            Some(ErrorCode::DiskFull) => "The disk is full; make room",
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                "Give the user that runs larder the right to read and write this file, its folder and the files \
+                 beside it"
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "Another program has the file open; close it"
+            }
+            _ => "Check the disk",
+        };
+        OpenError::Sqlite { path, source, advice }
+    }
+}
+
+/// Whether a failed transaction may nevertheless be found done after a crash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Certainty {
+    /// Nothing of it will ever be seen.
+    NothingHappened,
+    /// The commit failed half way.
+    Unknown,
+}
+
+/// What a client is told: no path, one line.
+pub(crate) fn client_text(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the data disk is full",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "the data file is read-only",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "the data file is damaged",
+        Some(ErrorCode::OutOfMemory) => "out of memory in the data store",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "the data file is locked by another program"
+        }
+        Some(ErrorCode::TooBig) => "too large for the data file",
+        _ => "the data disk failed",
+    }
+}
+
+/// An error of the database as a command's answer.
+pub(crate) fn command_error(error: &rusqlite::Error, certainty: Certainty) -> EngineError {
+    let kind = match (certainty, error.sqlite_error_code()) {
+        (Certainty::Unknown, _) => ErrorKind::OutcomeUnknown,
+        (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => ErrorKind::Damaged,
+        (_, Some(ErrorCode::TooBig)) => ErrorKind::TooLarge,
+        _ => ErrorKind::Unavailable,
+    };
+    EngineError::caused(kind, client_text(error), error.to_string())
+}

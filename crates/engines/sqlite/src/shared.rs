@@ -1,0 +1,167 @@
+//! What the engine's threads and its callers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use larder_engine::batch::BatchQueue;
+use larder_engine::{EngineError, ErrorKind, Services, Timestamp};
+use parking_lot::{Condvar, Mutex};
+
+use crate::counters::Counters;
+use crate::database::Connector;
+use crate::flushes::Board;
+use crate::overlay::Overlay;
+use crate::purge::PurgeDesk;
+use crate::write::Write;
+
+/// See the module.
+pub(crate) struct Shared {
+    pub services: Services,
+    pub connector: Connector,
+    /// Commands for the writer.
+    pub writes: BatchQueue<Write>,
+    /// Newest states that are not in the table yet.
+    pub overlay: Overlay,
+    pub flushes: Board,
+    pub published: Published,
+    pub counters: Counters,
+    /// Held by the writer during a transaction, and by the checkpoint owner while it empties the log.
+    pub gate: Mutex<()>,
+    pub purge: PurgeDesk,
+    pub checkpoint: Bell,
+    pub health: Health,
+    /// Whether the list of keys in `warm` is from the stop before this start.
+    pub warm_list_is_good: bool,
+    /// Rows of `items`.
+    pub rows: AtomicI64,
+    /// Frames in the write-ahead log, as of the last commit.
+    pub log_pages: AtomicU64,
+    /// Rows of `journal`, about.
+    pub journal_rows: AtomicU64,
+    /// Bytes of the file in use, as of the last time it was asked.
+    pub file_bytes: AtomicU64,
+    /// The second at which the earliest item of the table expires, as far as known; 0: unknown, look.
+    pub expires_first: AtomicU32,
+    /// Every thread ends soon; the writer does not fold what is left.
+    pub abandoned: AtomicBool,
+}
+
+impl Shared {
+    pub fn now(&self) -> Timestamp {
+        self.services.clock.now()
+    }
+
+    /// Notes that the table got an item with this expiry.
+    pub fn note_expiry(&self, expiry: larder_engine::Expiry) {
+        if expiry.raw() != 0 && self.expires_first.load(Ordering::Relaxed) > expiry.raw() {
+            self.expires_first.fetch_min(expiry.raw(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The highest id whose change readers may answer with.
+///
+/// A long value reaches the table with its commit, a moment before the overlay forgets the older one. A reader that
+/// sees it in that moment waits; otherwise the next reader could still be given the older.
+#[derive(Default)]
+pub(crate) struct Published {
+    highest: AtomicU64,
+    waiting: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Published {
+    pub fn set(&self, highest: u64) {
+        self.highest.store(highest, Ordering::Release);
+        // Taken so that no reader falls asleep between its look and this ring.
+        drop(self.waiting.lock());
+        self.changed.notify_all();
+    }
+
+    /// Returns once `version` is published.
+    pub fn wait_for(&self, version: u64) {
+        if self.highest.load(Ordering::Acquire) >= version {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        while self.highest.load(Ordering::Acquire) < version {
+            self.changed.wait(&mut waiting);
+        }
+    }
+}
+
+/// Rings for a thread that has nothing else to do; a ring is kept until it is heard.
+#[derive(Default)]
+pub(crate) struct Bell {
+    state: Mutex<BellState>,
+    rung: Condvar,
+}
+
+#[derive(Default)]
+struct BellState {
+    rung: bool,
+    closed: bool,
+}
+
+/// What a bell said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rung {
+    Rung,
+    TimedOut,
+    Closed,
+}
+
+impl Bell {
+    pub fn ring(&self) {
+        self.state.lock().rung = true;
+        self.rung.notify_all();
+    }
+
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.rung.notify_all();
+    }
+
+    pub fn wait(&self, patience: Option<std::time::Duration>) -> Rung {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return Rung::Closed;
+            }
+            if std::mem::take(&mut state.rung) {
+                return Rung::Rung;
+            }
+            match patience {
+                None => self.rung.wait(&mut state),
+                Some(patience) => {
+                    if self.rung.wait_for(&mut state, patience).timed_out() && !state.rung && !state.closed {
+                        return Rung::TimedOut;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the store can serve, for `/ready`.
+#[derive(Default)]
+pub(crate) struct Health(Mutex<Option<Arc<str>>>);
+
+impl Health {
+    pub fn is_good(&self) -> Result<(), EngineError> {
+        match &*self.0.lock() {
+            None => Ok(()),
+            Some(why) => Err(EngineError::new(ErrorKind::Unavailable, &**why)),
+        }
+    }
+
+    /// The writer works. `true` if it did not before.
+    pub fn good(&self) -> bool {
+        self.0.lock().take().is_some()
+    }
+
+    /// The writer failed. `true` if it did not before.
+    pub fn bad(&self, why: &str) -> bool {
+        self.0.lock().replace(why.into()).is_none()
+    }
+}

@@ -1,0 +1,199 @@
+//! Commands on their way to the writer, and their answers on the way back.
+
+use std::ops::Range;
+use std::sync::mpsc::SyncSender;
+
+use bytes::Bytes;
+use larder_engine::completion::Completer;
+use larder_engine::{
+    Arithmetic, Delete, Deleted, EngineError, Expiry, Flushed, Get, Item, Key, Mode, Number, Older, Payload,
+    Store, Stored, Timestamp, Touched,
+};
+
+use crate::kept::KeyBytes;
+
+/// What a command weighs besides its key and value.
+const WRITE_BYTES: usize = 160;
+
+/// A command for the writer.
+pub(crate) struct Write {
+    pub command: Command,
+    pub answer_to: AnswerTo,
+}
+
+/// What to do.
+pub(crate) enum Command {
+    Store(StoreCommand),
+    Delete {
+        key: KeyBytes,
+        delete: Delete,
+    },
+    Arithmetic {
+        key: KeyBytes,
+        arithmetic: Arithmetic,
+    },
+    Get {
+        key: KeyBytes,
+        get: Get,
+    },
+    Touch {
+        key: KeyBytes,
+        expiry: Expiry,
+    },
+    Flush {
+        prefix: Box<[u8]>,
+        when: Option<Timestamp>,
+    },
+    ReserveIds {
+        count: u64,
+    },
+    KeepWarmList {
+        keys: Vec<Box<[u8]>>,
+    },
+    /// Flushes up to this id have no dead row left.
+    ForgetFlushes {
+        version: u64,
+    },
+}
+
+/// A store command that owns what it brings.
+pub(crate) struct StoreCommand {
+    pub mode: Mode,
+    pub key: KeyBytes,
+    pub flags: u32,
+    pub expiry: Expiry,
+    pub compare: Option<u64>,
+    pub new_cas: Option<u64>,
+    pub older: Older,
+    pub vivify: Option<Expiry>,
+    pub stale: bool,
+    pub token_taken: bool,
+    pub value: Bytes,
+}
+
+impl StoreCommand {
+    pub fn new(store: Store<'_>) -> Self {
+        StoreCommand {
+            mode: store.mode,
+            key: store.key.bytes().into(),
+            flags: store.flags,
+            expiry: store.expiry,
+            compare: store.compare,
+            new_cas: store.new_cas,
+            older: store.older,
+            vivify: store.vivify,
+            stale: store.stale,
+            token_taken: store.token_taken,
+            value: store.value.into_bytes(),
+        }
+    }
+
+    /// The command as it was given.
+    pub fn lent(&self) -> Store<'_> {
+        Store {
+            mode: self.mode,
+            key: Key::new(&self.key),
+            flags: self.flags,
+            expiry: self.expiry,
+            compare: self.compare,
+            new_cas: self.new_cas,
+            older: self.older,
+            vivify: self.vivify,
+            stale: self.stale,
+            token_taken: self.token_taken,
+            value: Payload::Borrowed(&self.value),
+        }
+    }
+
+    /// Whether it is decided without looking at what is there.
+    pub fn is_unconditional(&self) -> bool {
+        self.mode == Mode::Set && self.compare.is_none()
+    }
+}
+
+impl Command {
+    /// What it weighs in the queue.
+    pub fn weight(&self) -> usize {
+        WRITE_BYTES
+            + match self {
+                Command::Store(store) => store.key.len() + store.value.len(),
+                Command::Delete { key, .. }
+                | Command::Arithmetic { key, .. }
+                | Command::Get { key, .. }
+                | Command::Touch { key, .. } => key.len(),
+                Command::Flush { prefix, .. } => prefix.len(),
+                Command::ReserveIds { .. } | Command::ForgetFlushes { .. } => 0,
+                Command::KeepWarmList { keys } => keys.iter().map(|key| key.len()).sum(),
+            }
+    }
+
+    /// Bytes of value it brings.
+    pub fn value_length(&self) -> usize {
+        match self {
+            Command::Store(store) => store.value.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Who waits for the answer.
+pub(crate) enum AnswerTo {
+    Stored(Completer<Stored>),
+    Deleted(Completer<Deleted>),
+    Number(Completer<Number>),
+    Item(Completer<Option<Item>>),
+    Touched(Completer<Touched>),
+    Flushed(Completer<Flushed>),
+    Ids(Completer<Range<u64>>),
+    WarmList(SyncSender<Result<(), EngineError>>),
+    Nobody,
+}
+
+/// What to answer, once it is true.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Stored(Stored),
+    Deleted(Deleted),
+    Number(Number),
+    Item(Option<Item>),
+    Touched(Touched),
+    Flushed(Flushed),
+    Ids(Range<u64>),
+    WarmList,
+    Nothing,
+}
+
+impl AnswerTo {
+    /// Answers.
+    pub fn give(self, answer: Result<Answer, EngineError>) {
+        match (self, answer) {
+            (AnswerTo::Stored(to), Ok(Answer::Stored(stored))) => to.complete(Ok(stored)),
+            (AnswerTo::Deleted(to), Ok(Answer::Deleted(deleted))) => to.complete(Ok(deleted)),
+            (AnswerTo::Number(to), Ok(Answer::Number(number))) => to.complete(Ok(number)),
+            (AnswerTo::Item(to), Ok(Answer::Item(item))) => to.complete(Ok(item)),
+            (AnswerTo::Touched(to), Ok(Answer::Touched(touched))) => to.complete(Ok(touched)),
+            (AnswerTo::Flushed(to), Ok(Answer::Flushed(flushed))) => to.complete(Ok(flushed)),
+            (AnswerTo::Ids(to), Ok(Answer::Ids(ids))) => to.complete(Ok(ids)),
+            // The receiver waits for as long as it takes; if its thread is gone nobody misses the answer.
+            (AnswerTo::WarmList(to), Ok(Answer::WarmList)) => drop(to.send(Ok(()))),
+            (AnswerTo::Nobody, _) => {}
+            (to, Err(error)) => to.fail(error),
+            (_, Ok(answer)) => unreachable!("a command was decided as another kind: {answer:?}"),
+        }
+    }
+
+    /// Answers with an error.
+    pub fn fail(self, error: EngineError) {
+        match self {
+            AnswerTo::Stored(to) => to.complete(Err(error)),
+            AnswerTo::Deleted(to) => to.complete(Err(error)),
+            AnswerTo::Number(to) => to.complete(Err(error)),
+            AnswerTo::Item(to) => to.complete(Err(error)),
+            AnswerTo::Touched(to) => to.complete(Err(error)),
+            AnswerTo::Flushed(to) => to.complete(Err(error)),
+            AnswerTo::Ids(to) => to.complete(Err(error)),
+            AnswerTo::WarmList(to) => drop(to.send(Err(error))),
+            AnswerTo::Nobody => {}
+        }
+    }
+}

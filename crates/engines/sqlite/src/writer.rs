@@ -1,0 +1,454 @@
+//! The writer: the one thread that changes the file.
+//!
+//! It takes what has arrived, decides every command in order, writes the outcome as one journal row, commits, makes it
+//! visible, and answers; meanwhile the next batch collects. Between batches, or along with them when there is much,
+//! it folds the journal into the table and carries out what the purge has found.
+
+mod decide;
+mod fold;
+mod statements;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_engine::batch::Taken;
+use larder_engine::{EngineError, ErrorKind};
+use rusqlite::{Connection, ErrorCode};
+
+use crate::checkpoint;
+use crate::error::{Certainty, client_text, command_error};
+use crate::flushes::Flushes;
+use crate::kept::Latest;
+use crate::overlay::Publish;
+use crate::record::Encoder;
+use crate::schema;
+use crate::shared::Shared;
+use crate::write::{Answer, AnswerTo, Command, Write};
+
+use decide::{Decider, Ids, Plan};
+use fold::{Slice, Sweep};
+use statements::{Statements, Upserted};
+
+/// Most commands in a transaction.
+const BATCH_COMMANDS_MAX: usize = 4096;
+/// Most bytes of commands in a transaction (one longer command is taken alone).
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Ids reserved in the file at a time.
+const IDS_RESERVED: u64 = 1_000_000;
+/// How long the writer is without work before it folds what is left.
+const IDLE: Duration = Duration::from_millis(50);
+/// How long folding rests after it failed.
+const FOLD_REST: Duration = Duration::from_secs(1);
+
+/// What the writer found in the file when it was opened.
+pub(crate) struct Start {
+    /// The first id that may be used.
+    pub id_first: u64,
+    /// The last journal row.
+    pub seq_last: u64,
+    /// The first journal row that may exist.
+    pub journal_first: u64,
+    /// Bytes of journal rows.
+    pub journal_bytes: u64,
+    pub flushes: Flushes,
+}
+
+pub(crate) struct Writer<'c> {
+    shared: Arc<Shared>,
+    connection: &'c Connection,
+    statements: Statements<'c>,
+    ids: Ids,
+    /// Number of the next journal row.
+    seq: u64,
+    flushes: Flushes,
+    /// Bytes of journal rows written since the last sweep began.
+    journal_bytes: u64,
+    /// Journal rows may exist from this number on.
+    journal_first: u64,
+    sweep: Option<Sweep>,
+    /// When folding may be tried again after it failed, on the clock's scale.
+    fold_after: Option<Duration>,
+    /// Rows of the purge's are part of the open transaction.
+    purges: bool,
+    /// Memory of the last journal blob, for the next.
+    spare: Vec<u8>,
+}
+
+/// A transaction that was rolled back.
+struct Failure {
+    error: rusqlite::Error,
+    certainty: Certainty,
+}
+
+impl Failure {
+    fn before_commit(error: rusqlite::Error) -> Self {
+        Failure { error, certainty: Certainty::NothingHappened }
+    }
+}
+
+/// Commits once, which shows that the file can be written: ids are reserved and the mark of a clean stop is taken away.
+pub(crate) fn take_possession(connection: &Connection, start: &Start) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE;
+         UPDATE meta SET value = {} WHERE name = '{}';
+         UPDATE meta SET value = 0 WHERE name = '{}';
+         COMMIT",
+        start.id_first + IDS_RESERVED,
+        schema::META_IDS,
+        schema::META_CLEAN
+    ))
+}
+
+/// The writer's thread, after [`take_possession`].
+pub(crate) fn run(shared: Arc<Shared>, connection: &Connection, start: Start) -> Result<(), EngineError> {
+    // However this thread ends, no caller is left waiting.
+    let _answers_the_rest = CloseOnDrop(&shared);
+    let statements = Statements::new(connection).map_err(|error| {
+        tracing::error!("{}: the writer could not start: {error}", shared.connector.path.display());
+        shared.health.bad(client_text(&error));
+        command_error(&error, Certainty::NothingHappened)
+    })?;
+    let writer = Writer {
+        shared: shared.clone(),
+        connection,
+        statements,
+        ids: Ids { next: start.id_first, reserved: start.id_first + IDS_RESERVED },
+        seq: start.seq_last + 1,
+        flushes: start.flushes,
+        journal_bytes: start.journal_bytes,
+        journal_first: start.journal_first,
+        sweep: None,
+        fold_after: None,
+        purges: false,
+        spare: Vec::new(),
+    };
+    writer.run()
+}
+
+impl Writer<'_> {
+    /// Works until the queue is closed and empty, then folds what is left, unless the store is abandoned.
+    fn run(mut self) -> Result<(), EngineError> {
+        let shared = self.shared.clone();
+        self.measure();
+        let mut batch = Vec::new();
+        loop {
+            let patience = self.has_chores().then_some(IDLE);
+            match shared.writes.take(&mut batch, BATCH_COMMANDS_MAX, BATCH_BYTES_MAX, patience) {
+                Taken::Batch => self.serve(&mut batch),
+                Taken::TimedOut => self.idle(),
+                Taken::Closed => break,
+            }
+            self.keep_up();
+        }
+        if shared.abandoned.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.finish()
+    }
+
+    fn serve(&mut self, batch: &mut Vec<Write>) {
+        let (warm, commands): (Vec<Write>, Vec<Write>) =
+            batch.drain(..).partition(|write| matches!(write.command, Command::KeepWarmList { .. }));
+        if self.is_stuck() {
+            for write in commands {
+                let text = "the data disk does not take what was written before";
+                write.answer_to.fail(EngineError::new(ErrorKind::Unavailable, text));
+            }
+        } else if !commands.is_empty() {
+            self.serve_commands(commands);
+        }
+        for write in warm {
+            let Command::KeepWarmList { keys } = &write.command else { continue };
+            let outcome = self.transact(|writer| writer.keep_warm_list(keys));
+            write.answer_to.give(match outcome {
+                Ok(()) => Ok(Answer::WarmList),
+                Err(failure) => Err(command_error(&failure.error, failure.certainty)),
+            });
+        }
+    }
+
+    fn serve_commands(&mut self, mut commands: Vec<Write>) {
+        let slice = self.slice_size(commands.len());
+        let mut outcome = self.commit(&mut commands, slice);
+        if outcome.is_err() && slice > 0 {
+            // The commands may fit where the folding does not.
+            self.rest_from_folding();
+            outcome = self.commit(&mut commands, 0);
+        }
+        match outcome {
+            Ok(answers) => {
+                self.report_health(None);
+                for (write, answer) in commands.into_iter().zip(answers) {
+                    write.answer_to.give(answer);
+                }
+            }
+            Err(failure) => self.fail(commands, &failure),
+        }
+    }
+
+    /// A long value that does not fit must not take the others with it: they are tried without it, then each alone.
+    fn fail(&mut self, commands: Vec<Write>, failure: &Failure) {
+        let long = self.shared.connector.options.large_value_bytes;
+        let has_long = commands.iter().any(|write| write.command.value_length() > long);
+        if failure.certainty == Certainty::NothingHappened && has_long && commands.len() > 1 {
+            let (long, short): (Vec<Write>, Vec<Write>) =
+                commands.into_iter().partition(|write| write.command.value_length() > long);
+            if !short.is_empty() {
+                self.serve_commands(short);
+            }
+            for write in long {
+                self.serve_commands(vec![write]);
+            }
+            return;
+        }
+        self.shared.counters.commit_errors.one();
+        self.report_health(Some(&failure.error));
+        for write in commands {
+            write.answer_to.fail(command_error(&failure.error, failure.certainty));
+        }
+    }
+
+    /// Decides, writes, commits, publishes. With the answers nothing is left to do but to give them.
+    fn commit(
+        &mut self,
+        commands: &mut [Write],
+        slice_size: usize,
+    ) -> Result<Vec<Result<Answer, EngineError>>, Failure> {
+        let shared = self.shared.clone();
+        let began = shared.services.clock.elapsed();
+        let _gate = shared.gate.lock();
+        self.statements.begin().map_err(Failure::before_commit)?;
+        let mut decider = Decider { shared: &shared, plan: self.plan(), statements: &mut self.statements };
+        decider.flush_what_is_due();
+        let mut answers: Vec<_> = commands.iter().map(|write| decider.decide(&write.command)).collect();
+        let plan = decider.plan;
+        if plan.changes.is_empty() && !plan.flushes_changed && plan.ids.next == self.ids.next {
+            self.roll_back();
+            return Ok(answers);
+        }
+        self.ids.next = plan.ids.next;
+        let written = self.write(&shared, &plan, slice_size);
+        if shared.connector.options.answers_before_commit() {
+            for (write, answer) in commands.iter_mut().zip(answers.drain(..)) {
+                std::mem::replace(&mut write.answer_to, AnswerTo::Nobody).give(answer);
+            }
+        }
+        let (slice, blob_length) = self.end(written)?;
+        self.publish(&shared, plan, slice, blob_length);
+        shared.counters.commit(commands.len(), shared.services.clock.elapsed() - began);
+        Ok(answers)
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            now: self.shared.now(),
+            changes: Default::default(),
+            flushes: self.flushes.clone(),
+            flushes_changed: false,
+            flushed: false,
+            ids: self.ids,
+        }
+    }
+
+    /// Everything a batch writes, before the commit. The slice of folding comes first: what the batch puts into the
+    /// table is newer.
+    fn write(&mut self, shared: &Shared, plan: &Plan, slice_size: usize) -> rusqlite::Result<(Slice, usize)> {
+        let mut slice = Slice::default();
+        if slice_size > 0 {
+            self.fold_slice(&plan.flushes, slice_size, &mut slice)?;
+        }
+        self.purge_slice(&mut slice)?;
+        let long = shared.connector.options.large_value_bytes;
+        let mut encoder = Encoder::new(std::mem::take(&mut self.spare));
+        for (key, latest) in &plan.changes {
+            match latest {
+                Latest::Item(kept) if kept.value.len() > long => {
+                    if self.statements.upsert(key, kept)? == Upserted::Inserted {
+                        slice.rows_added += 1;
+                    }
+                    encoder.in_table(key, kept.version);
+                }
+                latest => encoder.latest(key, latest),
+            }
+        }
+        let blob_length = encoder.length();
+        if !encoder.is_empty() {
+            let blob = encoder.finish();
+            self.statements.journal(self.seq, &blob)?;
+            self.spare = blob;
+        }
+        if plan.flushes_changed {
+            self.statements.set_flushes(&plan.flushes)?;
+        }
+        if self.ids.next > self.ids.reserved {
+            self.statements.reserve_ids(self.ids.next + IDS_RESERVED)?;
+        }
+        self.write_row_count(&slice)?;
+        Ok((slice, blob_length))
+    }
+
+    fn write_row_count(&mut self, slice: &Slice) -> rusqlite::Result<()> {
+        if slice.rows_added != 0 {
+            let rows = self.shared.rows.load(std::sync::atomic::Ordering::Relaxed);
+            self.statements.set_items(rows + slice.rows_added)?;
+        }
+        Ok(())
+    }
+
+    /// Commits what was written, or rolls it back.
+    fn end<T>(&mut self, written: rusqlite::Result<T>) -> Result<T, Failure> {
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                self.roll_back();
+                return Err(Failure::before_commit(error));
+            }
+        };
+        if let Err(error) = self.statements.commit() {
+            // A full disk is noticed while pages are written, before the frame that makes them a commit.
+            let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+            let certainty = if full { Certainty::NothingHappened } else { Certainty::Unknown };
+            self.roll_back();
+            return Err(Failure { error, certainty });
+        }
+        Ok(written)
+    }
+
+    fn roll_back(&mut self) {
+        if std::mem::take(&mut self.purges) {
+            self.shared.purge.done(None);
+        }
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = self.statements.rollback() {
+            tracing::error!("{}: cannot roll back: {error}", self.shared.connector.path.display());
+        }
+    }
+
+    fn publish(&mut self, shared: &Shared, plan: Plan, slice: Slice, blob_length: usize) {
+        if self.ids.next > self.ids.reserved {
+            self.ids.reserved = self.ids.next + IDS_RESERVED;
+        }
+        if plan.flushes_changed {
+            self.flushes = plan.flushes;
+            // Before the items: see `flushes::Board`.
+            shared.flushes.publish(self.flushes.clone());
+        }
+        let long = shared.connector.options.large_value_bytes;
+        let seq = self.seq;
+        let wrote_row = !plan.changes.is_empty();
+        let mut large = 0;
+        let changes = plan.changes.into_iter().map(|(key, latest)| match latest {
+            Latest::Item(kept) if kept.value.len() > long => {
+                large += 1;
+                shared.note_expiry(kept.expiry);
+                (key, Publish::InTable)
+            }
+            latest => (key, Publish::Latest(latest)),
+        });
+        shared.overlay.publish(seq, changes);
+        shared.counters.large_values.add(large);
+        shared.published.set(self.ids.next - 1);
+        if wrote_row {
+            self.seq += 1;
+            self.journal_bytes += blob_length as u64;
+            shared.journal_rows.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        if plan.flushed {
+            shared.purge.flushed(self.seq);
+        }
+        self.settle(slice);
+    }
+
+    /// Notes how much is in the file, for statistics.
+    fn measure(&self) {
+        let shared = &self.shared;
+        let rows = self.seq.saturating_sub(self.journal_first);
+        shared.journal_rows.store(rows, std::sync::atomic::Ordering::Relaxed);
+        let pages =
+            |pragma: &str| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        // A number for the eye: if it cannot be had now, the last one stays.
+        if let (Ok(all), Ok(free)) = (pages("page_count"), pages("freelist_count")) {
+            let bytes = (all - free).max(0) as u64 * checkpoint::PAGE_BYTES;
+            shared.file_bytes.store(bytes, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Runs `work` in a transaction of its own.
+    fn transact<T>(&mut self, work: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> Result<T, Failure> {
+        let shared = self.shared.clone();
+        let _gate = shared.gate.lock();
+        self.statements.begin().map_err(Failure::before_commit)?;
+        let written = work(self);
+        self.end(written)
+    }
+
+    fn keep_warm_list(&mut self, keys: &[Box<[u8]>]) -> rusqlite::Result<()> {
+        self.connection.execute("DELETE FROM warm", [])?;
+        let mut insert = self.connection.prepare("INSERT INTO warm(position, key) VALUES(?1, ?2)")?;
+        for (position, key) in keys.iter().enumerate() {
+            insert.execute((position as i64, &key[..]))?;
+        }
+        Ok(())
+    }
+
+    /// Says so, once, when the file stops or begins to take writes.
+    fn report_health(&self, error: Option<&rusqlite::Error>) {
+        let path = self.shared.connector.path.display();
+        match error {
+            Some(error) => {
+                if self.shared.health.bad(client_text(error)) {
+                    tracing::error!(
+                        "{path}: cannot write: {error}; commands that write are refused until it can"
+                    );
+                }
+            }
+            None => {
+                if self.shared.health.good() {
+                    tracing::info!("{path}: takes writes again");
+                }
+            }
+        }
+    }
+
+    /// Folds everything and marks the stop as clean.
+    fn finish(&mut self) -> Result<(), EngineError> {
+        let outcome = self.fold_all().and_then(|()| {
+            self.transact(|writer| {
+                let reserved = writer.ids.next as i64;
+                let update = "UPDATE meta SET value = ?2 WHERE name = ?1";
+                writer.connection.execute(update, (schema::META_IDS, reserved))?;
+                writer.connection.execute(update, (schema::META_CLEAN, 1)).map(drop)
+            })
+        });
+        outcome.map_err(|failure| {
+            let path = self.shared.connector.path.display();
+            tracing::error!("{path}: cannot bring the journal into the table: {}", failure.error);
+            EngineError::caused(
+                ErrorKind::Unavailable,
+                client_text(&failure.error),
+                format!("{path}: {}", failure.error),
+            )
+        })
+    }
+}
+
+struct CloseOnDrop<'s>(&'s Shared);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.writes.close();
+        self.0.published.set(u64::MAX);
+        let mut rest: Vec<Write> = Vec::new();
+        while self.0.writes.take(&mut rest, usize::MAX, usize::MAX, None) == Taken::Batch {
+            for write in rest.drain(..) {
+                let text = "the store's writer has stopped";
+                write.answer_to.fail(EngineError::new(ErrorKind::Unavailable, text));
+            }
+        }
+        if std::thread::panicking() {
+            self.0.health.bad("the store's writer has stopped");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Folding: the journal into the table, in key order and in small slices.
+//!
+//! A *sweep* goes once through the overlay from the first key to the last. Whatever was in the overlay when it began
+//! is in the table when it ends, so the journal rows from before it are removed. In key order neighbours share pages:
+//! the more is folded at a time, the fewer pages an item costs.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use super::statements::Upserted;
+use super::{FOLD_REST, Failure, Writer};
+use crate::flushes::Flushes;
+use crate::kept::{KeyBytes, Latest};
+
+/// Most keys in a slice.
+const SLICE_KEYS_MAX: usize = 512;
+/// Longest slice; a slice ends at the first look at the clock after it.
+const SLICE_TIME_MAX: Duration = Duration::from_millis(2);
+/// Keys between two looks at the clock.
+const KEYS_A_LOOK: usize = 16;
+/// Journal rows removed in a slice.
+const SLICE_ROWS_TRIMMED: u64 = 64;
+
+/// A sweep under way.
+pub(super) struct Sweep {
+    /// The last journal row when it began.
+    seq_until: u64,
+    /// The last key folded.
+    cursor: Option<KeyBytes>,
+    /// Every key has been passed: the journal rows are being removed.
+    trims: bool,
+}
+
+/// What a slice did, to be settled once its transaction is committed.
+#[derive(Default)]
+pub(super) struct Slice {
+    folded: Vec<(KeyBytes, u64)>,
+    pub rows_added: i64,
+    passed_all: bool,
+    trimmed_to: Option<u64>,
+    purged: Option<usize>,
+}
+
+impl Writer<'_> {
+    pub(super) fn has_chores(&self) -> bool {
+        self.sweep.is_some()
+            || self.shared.overlay.entries() > 0
+            || self.journal_first < self.seq
+            || self.shared.purge.waits()
+            || !self.flushes.waiting.is_empty()
+    }
+
+    fn may_fold(&self) -> bool {
+        self.fold_after.is_none_or(|after| self.shared.services.clock.elapsed() >= after)
+    }
+
+    pub(super) fn rest_from_folding(&mut self) {
+        self.fold_after = Some(self.shared.services.clock.elapsed() + FOLD_REST);
+    }
+
+    /// How full the journal is; from 1 on it is folded although the store is busy.
+    fn fullness(&self) -> f64 {
+        let bound = self.shared.connector.options.journal_bytes as f64;
+        (self.shared.overlay.bytes() as f64 / bound).max(self.journal_bytes as f64 / (4.0 * bound))
+    }
+
+    /// Keys to fold along with a batch of `commands`: the fuller, the faster.
+    pub(super) fn slice_size(&self, commands: usize) -> usize {
+        let fullness = self.fullness();
+        if !self.may_fold() || (self.sweep.is_none() && fullness < 1.0) {
+            return 0;
+        }
+        ((commands as f64 * (1.0 + fullness)) as usize).clamp(KEYS_A_LOOK, SLICE_KEYS_MAX)
+    }
+
+    /// One slice: keys while there are, then journal rows.
+    pub(super) fn fold_slice(
+        &mut self,
+        flushes: &Flushes,
+        keys_max: usize,
+        slice: &mut Slice,
+    ) -> rusqlite::Result<()> {
+        let seq_last = self.seq - 1;
+        let sweep =
+            self.sweep.get_or_insert_with(|| Sweep { seq_until: seq_last, cursor: None, trims: false });
+        if sweep.trims {
+            let first = self.journal_first.max(1);
+            let until = sweep.seq_until.min(first + SLICE_ROWS_TRIMMED);
+            self.statements.trim_journal(until)?;
+            slice.trimmed_to = Some(until);
+            return Ok(());
+        }
+        let clock = self.shared.services.clock.clone();
+        let deadline = clock.elapsed() + SLICE_TIME_MAX;
+        let now = clock.now();
+        let start = sweep.cursor.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = self.shared.overlay.range(start, keys_max);
+        let all = entries.len() < keys_max;
+        let count = entries.len();
+        for (index, (key, entry)) in entries.into_iter().enumerate() {
+            match &entry.latest {
+                Latest::Item(kept)
+                    if !kept.expiry.is_past(now) && !flushes.is_dead(&key, kept.version, now) =>
+                {
+                    if self.statements.upsert(&key, kept)? == Upserted::Inserted {
+                        slice.rows_added += 1;
+                    }
+                    self.shared.note_expiry(kept.expiry);
+                }
+                _ => slice.rows_added -= i64::from(self.statements.delete(&key)?),
+            }
+            slice.folded.push((key, entry.seq));
+            if index % KEYS_A_LOOK == KEYS_A_LOOK - 1 && index + 1 < count && clock.elapsed() > deadline {
+                return Ok(());
+            }
+        }
+        slice.passed_all = all;
+        Ok(())
+    }
+
+    /// Carries out what the purge has found, if it has.
+    pub(super) fn purge_slice(&mut self, slice: &mut Slice) -> rusqlite::Result<()> {
+        let Some(found) = self.shared.purge.take() else { return Ok(()) };
+        self.purges = true;
+        let mut removed = 0;
+        for (key, version) in &found {
+            removed += usize::from(self.statements.delete_version(key, *version)?);
+        }
+        slice.rows_added -= removed as i64;
+        slice.purged = Some(removed);
+        Ok(())
+    }
+
+    /// After the commit of a slice: what was folded is read from the table from now on.
+    pub(super) fn settle(&mut self, slice: Slice) {
+        let shared = &self.shared;
+        shared.rows.fetch_add(slice.rows_added, std::sync::atomic::Ordering::Relaxed);
+        if let Some(removed) = slice.purged {
+            self.purges = false;
+            shared.purge.done(Some(removed));
+        }
+        shared.overlay.forget(&slice.folded);
+        shared.counters.folded_keys.add(slice.folded.len() as u64);
+        let Some(sweep) = &mut self.sweep else { return };
+        if let Some((key, _)) = slice.folded.last() {
+            sweep.cursor = Some(key.clone());
+        }
+        if slice.passed_all {
+            sweep.trims = true;
+            self.journal_bytes = 0;
+        }
+        if let Some(until) = slice.trimmed_to {
+            self.journal_first = until + 1;
+            if until >= sweep.seq_until {
+                self.sweep = None;
+                shared.purge.journal_begins(self.journal_first);
+                shared.counters.fold_sweeps.one();
+            }
+            self.measure();
+        }
+    }
+
+    /// A slice of its own: of folding, or of what the purge wants.
+    fn slice_alone(&mut self, keys_max: usize) -> Result<(), Failure> {
+        let flushes = self.flushes.clone();
+        let slice = self.transact(|writer| {
+            let mut slice = Slice::default();
+            if keys_max > 0 {
+                writer.fold_slice(&flushes, keys_max, &mut slice)?;
+            }
+            writer.purge_slice(&mut slice)?;
+            writer.write_row_count(&slice)?;
+            Ok(slice)
+        })?;
+        self.settle(slice);
+        Ok(())
+    }
+
+    /// Nothing has arrived for a moment.
+    pub(super) fn idle(&mut self) {
+        if self.flushes.is_due(self.shared.now()) {
+            // A batch without commands puts the flush into effect.
+            self.serve_commands(Vec::new());
+        }
+        let folds = self.may_fold()
+            && (self.sweep.is_some() || self.shared.overlay.entries() > 0 || self.journal_first < self.seq);
+        if folds || self.shared.purge.waits() {
+            let keys_max = if folds { SLICE_KEYS_MAX } else { 0 };
+            let outcome = self.slice_alone(keys_max);
+            self.note(outcome);
+        }
+    }
+
+    /// At the bound of the journal writes wait for folding.
+    pub(super) fn keep_up(&mut self) {
+        let bound = self.shared.connector.options.journal_bytes_max;
+        while self.shared.overlay.bytes() > bound && self.may_fold() {
+            let outcome = self.slice_alone(SLICE_KEYS_MAX);
+            self.note(outcome);
+        }
+    }
+
+    /// Whether the journal is full and cannot be folded: then nothing more is taken.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.shared.overlay.bytes() > self.shared.connector.options.journal_bytes_max && !self.may_fold()
+    }
+
+    fn note(&mut self, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) => self.fold_after = None,
+            Err(failure) => {
+                let path = self.shared.connector.path.display();
+                tracing::warn!("{path}: cannot fold the journal: {}; will try again", failure.error);
+                self.shared.counters.fold_errors.one();
+                self.rest_from_folding();
+            }
+        }
+    }
+
+    pub(super) fn fold_all(&mut self) -> Result<(), Failure> {
+        while self.sweep.is_some() || self.shared.overlay.entries() > 0 || self.journal_first < self.seq {
+            self.slice_alone(SLICE_KEYS_MAX)?;
+        }
+        Ok(())
+    }
+}
