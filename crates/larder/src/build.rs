@@ -107,9 +107,7 @@ impl Engines {
         };
         match size_bytes {
             None => self.shared_ram.get_or_insert_with(|| make(plan.memory_bytes)).clone(),
-            Some(bytes) => {
-                self.own_ram.entry((key.to_owned(), bytes)).or_insert_with(|| make(bytes)).clone()
-            }
+            Some(bytes) => self.own_ram.entry((key.to_owned(), bytes)).or_insert_with(|| make(bytes)).clone(),
         }
     }
 
@@ -229,10 +227,9 @@ fn tier_options(tier: &config::Tier) -> TierOptions {
                 ..Behind::default()
             }),
         },
-        // A part of a second counts as a whole one: time has a resolution of one second.
         negative_ttl_seconds: tier
             .negative_ttl
-            .map_or(0, |ttl| u32::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)),
+            .map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
         ..TierOptions::default()
     }
 }

@@ -1,4 +1,8 @@
-//! The parts of the `larder` program: its command line and its configuration.
+//! The parts of the `larder` program: its command line, its configuration, and running what they describe.
 
+pub mod build;
 pub mod cli;
 pub mod config;
+mod log;
+mod metrics;
+pub mod run;

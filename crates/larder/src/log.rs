@@ -42,7 +42,9 @@ pub fn start(level: u32) -> Verbosity {
         let verbosity = verbosity.clone();
         dynamic_filter_fn(move |metadata, _| *metadata.level() <= verbosity.filter())
     };
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(filter);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines =
+        fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false).with_filter(filter);
     if tracing_subscriber::registry().with(lines).try_init().is_err() {
         eprintln!("larder: another log is set up in this process; larder's lines go there");
     }

@@ -13,9 +13,10 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
-        Some(Command::Check { .. } | Command::Backup { .. }) | None => {
-            eprintln!("larder: this build checks configurations only: larder check-config FILE");
+        Some(Command::Check { .. } | Command::Backup { .. }) => {
+            eprintln!("larder: this build cannot check or back up yet");
             ExitCode::FAILURE
         }
+        None => larder::run::run(&cli.options, program),
     }
 }

@@ -43,7 +43,9 @@ pub fn run(options: &Options, program: Program) -> ExitCode {
 fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<ExitCode> {
     let verbosity = log::start(u32::from(plan.verbosity));
     if is_root() {
-        tracing::warn!("running as root: better run larder as a user of its own (in a container this is usual)");
+        tracing::warn!(
+            "running as root: better run larder as a user of its own (in a container this is usual)"
+        );
     }
     for note in &plan.notes {
         tracing::warn!("{note}");
@@ -150,7 +152,9 @@ fn resolve(address: &TcpAddress) -> anyhow::Result<Vec<SocketAddr>> {
         Host::Name(name) => {
             let found: Vec<_> = (name.as_str(), port)
                 .to_socket_addrs()
-                .with_context(|| format!("{name}: this host name has no address; write an IP address instead"))?
+                .with_context(|| {
+                    format!("{name}: this host name has no address; write an IP address instead")
+                })?
                 .collect();
             if found.is_empty() {
                 return Err(anyhow!("{name}: this host name has no address; write an IP address instead"));
@@ -234,7 +238,9 @@ impl Running<'_> {
     /// Applies the configuration whole, or says why not and changes nothing.
     fn reload(&mut self) {
         let Some(file) = &self.options.config else {
-            tracing::warn!("reload: the server was started without --config, so there is nothing to read again");
+            tracing::warn!(
+                "reload: the server was started without --config, so there is nothing to read again"
+            );
             return;
         };
         let file = file.display();

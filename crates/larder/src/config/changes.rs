@@ -107,6 +107,7 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         prefixes: _,
         notes: _,
     } = plan;
+    let applied = |name, value| Setting { name, value, reload: Reload::Applied };
     let fixed = |name, value| Setting { name, value, reload: Reload::NeedsRestart };
     let listen = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     vec![
@@ -116,12 +117,12 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         fixed("memory", format_size(*memory_bytes)),
         fixed("threads", threads.to_string()),
         fixed("metrics", metrics.as_ref().map_or("off".to_owned(), ToString::to_string)),
-        fixed("connections", connections_max.to_string()),
+        applied("connections", connections_max.to_string()),
         fixed("item_size_max", format_size(*item_size_bytes_max)),
-        fixed("requests_per_turn", requests_per_turn_max.to_string()),
-        fixed("idle_timeout", idle_timeout.map_or("off".to_owned(), format_duration)),
-        Setting { name: "verbosity", value: verbosity.to_string(), reload: Reload::Applied },
-        fixed("allow_shutdown", allow_shutdown.to_string()),
+        applied("requests_per_turn", requests_per_turn_max.to_string()),
+        applied("idle_timeout", idle_timeout.map_or("off".to_owned(), format_duration)),
+        applied("verbosity", verbosity.to_string()),
+        applied("allow_shutdown", allow_shutdown.to_string()),
     ]
 }
 

@@ -89,12 +89,13 @@ impl Launch {
 
     /// Starts the server and waits for the line that says where it listens.
     pub fn start(&self) -> Server {
-        let server = self.start_silently();
+        let mut server = self.start_silently();
         let line = server.wait_for("the start line", |server| server.stdout.first_line());
         let words = || line.split_whitespace().map(|word| word.trim_end_matches([',', ';', '.', ')']));
-        let addresses = words().filter_map(|word| word.parse().ok()).collect();
-        let socket = words().find_map(|word| word.strip_prefix("unix:")).map(PathBuf::from);
-        Server { start_line: line, addresses, socket, ..server }
+        server.addresses = words().filter_map(|word| word.parse().ok()).collect();
+        server.socket = words().find_map(|word| word.strip_prefix("unix:")).map(PathBuf::from);
+        server.start_line = line;
+        server
     }
 
     /// Starts a server that says nothing when it listens; its addresses are not known.
@@ -236,7 +237,8 @@ impl Drop for Server {
             child.kill().and_then(|()| child.wait()).expect("our own child can be killed");
         }
         if thread::panicking() {
-            let end = ended.map_or_else(|| "it ran until now".to_owned(), |status| format!("ended: {status}"));
+            let end =
+                ended.map_or_else(|| "it ran until now".to_owned(), |status| format!("ended: {status}"));
             eprintln!("--- log of the server ({end})\n{}---", self.stderr.text());
         }
     }
