@@ -35,9 +35,8 @@ struct Flags<'a> {
     recache_seconds: Option<i64>,
 }
 
-/// A line that was cut: the flags, the item's key, the form of the answer.
+/// A line that was cut, besides its flags: the item's key, the form of the answer.
 struct Line<'a> {
-    flags: Flags<'a>,
     key: &'a [u8],
     form: Form<'a>,
 }
@@ -45,8 +44,9 @@ struct Line<'a> {
 /// `mg <key> <flag>*`
 #[inline]
 pub(super) fn get<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Request<'a> {
-    match parse_line(MetaCommand::Get, rest, scratch) {
-        Ok(Line { flags, key, form }) => {
+    let mut flags = Flags::default();
+    match parse_line(MetaCommand::Get, rest, &mut flags, scratch) {
+        Ok(Line { key, form }) => {
             let lookup = Lookup {
                 key,
                 touch: flags.touch,
@@ -65,8 +65,9 @@ pub(super) fn get<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Request<'a> {
 
 /// `md <key> <flag>*`
 pub(super) fn delete<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Request<'a> {
-    match parse_line(MetaCommand::Delete, rest, scratch) {
-        Ok(Line { flags, key, form }) => {
+    let mut flags = Flags::default();
+    match parse_line(MetaCommand::Delete, rest, &mut flags, scratch) {
+        Ok(Line { key, form }) => {
             let delete = Delete {
                 key,
                 compare: flags.compare,
@@ -84,7 +85,8 @@ pub(super) fn delete<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Request<'a
 
 /// `ma <key> <flag>*`
 pub(super) fn arithmetic<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Request<'a> {
-    let Line { flags, key, form } = match parse_line(MetaCommand::Arithmetic, rest, scratch) {
+    let mut flags = Flags::default();
+    let Line { key, form } = match parse_line(MetaCommand::Arithmetic, rest, &mut flags, scratch) {
         Ok(line) => line,
         Err(error) => return invalid(error, false),
     };
@@ -107,8 +109,8 @@ pub(super) fn arithmetic<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Reques
 
 /// `me <key> [b]`
 pub(super) fn debug<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Request<'a> {
-    match parse_line(MetaCommand::Debug, rest, scratch) {
-        Ok(Line { key, form, .. }) => Request { command: Command::MetaDebug { key }, form },
+    match parse_line(MetaCommand::Debug, rest, &mut Flags::default(), scratch) {
+        Ok(Line { key, form }) => Request { command: Command::MetaDebug { key }, form },
         Err(error) => invalid(error, false),
     }
 }
@@ -137,8 +139,9 @@ impl Decoder {
         let Some(value_bytes) = parse_value_bytes(length) else {
             return self.refuse(input, invalid(ProtocolError::BadCommandLine, false), head, 0);
         };
-        let parsed = cut_line(MetaCommand::Set, key_token, flag_tokens, 3, scratch)
-            .and_then(|line| Ok((store(&line)?, line.form)));
+        let mut flags = Flags::default();
+        let parsed = cut_line(MetaCommand::Set, key_token, flag_tokens, 3, &mut flags, scratch)
+            .and_then(|line| Ok((store(line.key, &flags)?, line.form)));
         match parsed {
             // A value too large to store takes the old one with it, whatever the mode.
             Ok((store, form)) => self.finish_store(input, head, store, form, value_bytes, true),
@@ -151,8 +154,7 @@ impl Decoder {
 
 /// The store that an `ms` line asks for, without its value.
 #[inline]
-fn store<'a>(line: &Line<'a>) -> Result<Store<'a>, ProtocolError> {
-    let flags = &line.flags;
+fn store<'a>(key: &'a [u8], flags: &Flags<'a>) -> Result<Store<'a>, ProtocolError> {
     let mode = match flags.mode {
         None | Some(b"S") => StoreMode::Set,
         Some(b"E") => StoreMode::Add,
@@ -162,7 +164,7 @@ fn store<'a>(line: &Line<'a>) -> Result<Store<'a>, ProtocolError> {
         Some(_) => return Err(ProtocolError::InvalidSetMode),
     };
     Ok(Store {
-        key: line.key,
+        key,
         mode,
         flags: flags.client_flags,
         exptime: flags.touch.unwrap_or(ExpTime::NEVER),
@@ -179,10 +181,11 @@ fn store<'a>(line: &Line<'a>) -> Result<Store<'a>, ProtocolError> {
 fn parse_line<'a>(
     command: MetaCommand,
     rest: &'a [u8],
+    flags: &mut Flags<'a>,
     scratch: &'a mut Scratch,
 ) -> Result<Line<'a>, ProtocolError> {
     let (key_token, flag_tokens) = split_token(rest).ok_or(ProtocolError::BadCommandLine)?;
-    cut_line(command, key_token, flag_tokens, 2, scratch)
+    cut_line(command, key_token, flag_tokens, 2, flags, scratch)
 }
 
 #[inline]
@@ -191,26 +194,22 @@ fn cut_line<'a>(
     key_token: &'a [u8],
     flag_tokens: &'a [u8],
     tokens_before: usize,
+    flags: &mut Flags<'a>,
     scratch: &'a mut Scratch,
 ) -> Result<Line<'a>, ProtocolError> {
     let flag_tokens = trim(flag_tokens);
-    let flags = match parse_flags(flag_tokens, tokens_before) {
-        Ok(flags) if !flags.set.has(b'b') && key_token.len() <= KEY_BYTES_MAX => {
-            let form = Form::Meta(MetaForm { command, flags: flags.set, key_token, flag_tokens });
-            return Ok(Line { flags, key: key_token, form });
-        }
-        parsed => parsed,
-    };
-    // What is left is rare: a base64 key or an error.
-    match flags {
-        Ok(flags) if flags.set.has(b'b') => {
-            let key = decode_key(key_token, scratch)?;
-            let form = Form::Meta(MetaForm { command, flags: flags.set, key_token, flag_tokens });
-            Ok(Line { flags, key, form })
-        }
-        Ok(_) => Err(ProtocolError::BadCommandLine),
-        Err(error) => Err(name_error(command, error, key_token, flag_tokens, tokens_before)),
+    if let Err(error) = parse_flags(flag_tokens, tokens_before, flags) {
+        return Err(name_error(command, error, key_token, flag_tokens, tokens_before));
     }
+    let key = if flags.set.has(b'b') {
+        decode_key(key_token, scratch)?
+    } else if key_token.len() <= KEY_BYTES_MAX {
+        key_token
+    } else {
+        return Err(ProtocolError::BadCommandLine);
+    };
+    let form = Form::Meta(MetaForm { command, flags: flags.set, key_token, flag_tokens });
+    Ok(Line { key, form })
 }
 
 /// Which of several errors of a line is named, and how.
@@ -254,8 +253,7 @@ fn decode_key<'a>(token: &[u8], scratch: &'a mut Scratch) -> Result<&'a [u8], Pr
 
 /// Reads the flags of a line. Any flag that some meta command knows is accepted.
 #[inline]
-fn parse_flags(line: &[u8], tokens_before: usize) -> Result<Flags<'_>, ProtocolError> {
-    let mut flags = Flags::default();
+fn parse_flags<'a>(line: &'a [u8], tokens_before: usize, flags: &mut Flags<'a>) -> Result<(), ProtocolError> {
     let mut tokens = tokens_before;
     let mut rest = line;
     while let Some((token, behind)) = split_token(rest) {
@@ -289,7 +287,7 @@ fn parse_flags(line: &[u8], tokens_before: usize) -> Result<Flags<'_>, ProtocolE
             _ => return Err(ProtocolError::InvalidFlag),
         }
     }
-    Ok(flags)
+    Ok(())
 }
 
 #[inline]
