@@ -58,7 +58,31 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes folder and file where they are missing, and refuses files that are not ours or broken, touching nothing.
+/// Makes the data folder and those above it where they are missing, durably.
+pub(crate) fn make_folder(disk: &dyn Disk, options: &SqliteOptions) -> Result<(), OpenError> {
+    let folder = &options.folder;
+    let mut made = Vec::new();
+    for path in folder.ancestors().take_while(|path| !path.as_os_str().is_empty()) {
+        if disk.exists(path).map_err(|error| OpenError::disk(path, error))? {
+            break;
+        }
+        made.push(path);
+    }
+    if made.is_empty() {
+        return Ok(());
+    }
+    disk.create_folder(folder).map_err(|error| OpenError::disk(folder, error))?;
+    if options.skips_folder_sync() {
+        return Ok(());
+    }
+    for path in made {
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        disk.sync_folder(above).map_err(|error| OpenError::disk(above, error))?;
+    }
+    Ok(())
+}
+
+/// Makes the file where it is missing, and refuses files that are not ours or broken, touching nothing.
 pub(crate) fn prepare(services: &Services, options: &SqliteOptions) -> Result<(), OpenError> {
     let disk = &*services.disk;
     let path = options.path();

@@ -69,8 +69,7 @@ impl Running {
     pub fn start(services: Services, options: SqliteOptions) -> Result<Running, OpenError> {
         database::check_library()?;
         let disk = services.disk.clone();
-        let folder = options.folder.clone();
-        disk.create_folder(&folder).map_err(|error| OpenError::disk(&folder, error))?;
+        database::make_folder(&*disk, &options)?;
         let lock = lock(&*disk, &options)?;
         database::prepare(&services, &options)?;
         let path: Arc<Path> = options.path().into();

@@ -222,11 +222,11 @@ impl Writer<'_> {
         decider.flush_what_is_due();
         let mut answers: Vec<_> = commands.iter().map(|write| decider.decide(&write.command)).collect();
         let plan = decider.plan;
-        if plan.changes.is_empty() && !plan.flushes_changed && plan.ids.next == self.ids.next {
+        self.ids.next = plan.ids.next;
+        if plan.changes.is_empty() && !plan.flushes_changed && self.ids.next <= self.ids.reserved {
             self.roll_back();
             return Ok(answers);
         }
-        self.ids.next = plan.ids.next;
         let written = self.write(&shared, &plan, slice_size);
         if shared.connector.options.answers_before_commit() {
             for (write, answer) in commands.iter_mut().zip(answers.drain(..)) {

@@ -172,13 +172,10 @@ impl Decider<'_, '_> {
 
     fn touch(&mut self, key: &KeyBytes, expiry: larder_engine::Expiry) -> Decided {
         let get = Get { touch: Some(expiry), ..Get::plain() };
-        let (kept, found) = self.look(key, &get)?.ok_or(ErrorKind::NotFound)?;
-        Ok(Answer::Touched(Touched {
-            cas: found.cas,
-            flags: found.flags,
-            level: Durability::Local,
-            version: kept.version,
-        }))
+        let (_, found) = self.look(key, &get)?.ok_or(ErrorKind::NotFound)?;
+        // A touch that changes nothing has a place in the order too.
+        let version = if found.version == 0 { self.plan.ids.take() } else { found.version };
+        Ok(Answer::Touched(Touched { cas: found.cas, flags: found.flags, level: Durability::Local, version }))
     }
 
     /// A look-up that may change the item: the item as it is now, and what to say of it.
