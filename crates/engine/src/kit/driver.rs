@@ -115,9 +115,9 @@ impl Driver {
             self.recent.pop_front();
         }
         self.recent.push_back(format!("[{}] {command} -> {outcome}", now.0));
-        if let Command::Flush { prefix, when: Some(when) } = command {
+        if let Command::Flush { prefix, when } = command {
             self.flushes.retain(|(scope, _)| scope != prefix);
-            self.flushes.push((prefix.clone(), *when));
+            self.flushes.extend(when.map(|when| (prefix.clone(), when)));
         }
         let keys: Vec<Vec<u8>> = match command.key() {
             Some(key) => vec![key.into()],

@@ -193,12 +193,10 @@ impl Engine for ModelEngine {
         };
         let mut state = self.state.lock();
         state.flush_what_is_due(context.now);
+        state.flushes.retain(|(scope, _)| scope.as_deref() != prefix);
         match when {
             None => state.flush(prefix),
-            Some(when) => {
-                state.flushes.retain(|(scope, _)| scope.as_deref() != prefix);
-                state.flushes.push((prefix.map(<[u8]>::to_vec), when));
-            }
+            Some(when) => state.flushes.push((prefix.map(<[u8]>::to_vec), when)),
         }
         Reply::done(Flushed { level: LEVEL })
     }

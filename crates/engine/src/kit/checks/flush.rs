@@ -67,6 +67,13 @@ pub fn flush_waits_for_its_second(subject: &Subject<'_>) -> Verdict {
         driver.holds(b"a:2", b"after")?;
         driver.clock().advance(3);
         driver.misses(b"a:2")?;
+        // So does one that does not wait.
+        let now = driver.now().0;
+        driver.run(flush_at(None, now + 2))?;
+        driver.run(flush_all())?;
+        driver.stored(set(b"a:2", b"later"))?;
+        driver.clock().advance(2);
+        driver.holds(b"a:2", b"later")?;
         // A flush of one prefix leaves the others.
         driver.stored(set(b"a:1", b"v"))?;
         driver.stored(set(b"b:1", b"v"))?;
