@@ -28,6 +28,8 @@ mod header;
 mod kept;
 mod options;
 mod overlay;
+#[cfg(feature = "power-cut")]
+pub mod power_cut;
 mod purge;
 mod reader;
 mod record;
