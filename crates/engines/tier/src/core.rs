@@ -1,6 +1,7 @@
 //! What the parts of a tier share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_engine::engine::{Description, StatsSink};
 use larder_engine::{
@@ -8,11 +9,13 @@ use larder_engine::{
     Lease, Reply, Services, Timestamp, Token, Worker,
 };
 
+use crate::behind::Behind;
 use crate::counters::{Counters, count};
 use crate::marks::Marks;
 use crate::options::TierOptions;
 use crate::traffic::{Traffic, Writing};
 use crate::waiting::WaitingFlushes;
+use crate::warm::WarmUp;
 
 /// The shared state of a tier.
 pub(crate) struct Core<C: Cache + ?Sized> {
@@ -25,6 +28,9 @@ pub(crate) struct Core<C: Cache + ?Sized> {
     pub marks: Marks,
     pub waiting_flushes: WaitingFlushes,
     pub counters: Counters,
+    pub warm_up: WarmUp,
+    /// Under write-behind.
+    pub behind: Option<Behind>,
 }
 
 /// A key that outlives its call, and the name the store gives it in a cache.
@@ -42,6 +48,15 @@ impl OwnedKey {
             std::borrow::Cow::Owned(name) => Some(name.into()),
         };
         OwnedKey { bytes: key.bytes().into(), prefix_length: key.prefix().len(), name }
+    }
+
+    /// A key by its name in the queue of writes.
+    pub fn sent(name: &[u8], key: Option<Box<[u8]>>, prefix_length: u8) -> Self {
+        let prefix_length = usize::from(prefix_length);
+        match key {
+            None => OwnedKey { bytes: name.into(), prefix_length, name: None },
+            Some(bytes) => OwnedKey { bytes, prefix_length, name: Some(name.into()) },
+        }
     }
 
     /// For the store.
@@ -72,6 +87,24 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
+    /// The tier itself.
+    pub fn own(worker: Worker, now: Timestamp) -> Self {
+        /// Connection ids of tiers count down from the top, those of clients up from the bottom.
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(u64::MAX);
+        let id = CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
+        Asker { connection: Connection::new(id, "tier".into(), -1), worker, now, deadline: None }
+    }
+
+    /// The same, from another moment on.
+    pub fn at(&self, now: Timestamp) -> Self {
+        Asker {
+            connection: self.connection.clone(),
+            worker: self.worker.clone(),
+            now,
+            deadline: self.deadline,
+        }
+    }
+
     pub fn of(context: &Context<'_>) -> Self {
         Asker {
             connection: context.connection.clone(),
@@ -154,6 +187,11 @@ impl<C: Cache + ?Sized> Core<C> {
             std::borrow::Cow::Borrowed(_) => use_key(key),
             std::borrow::Cow::Owned(name) => use_key(Key::new(&name)),
         }
+    }
+
+    /// The state of write-behind, for code that runs only under it.
+    pub fn behind(&self) -> &Behind {
+        self.behind.as_ref().expect("called under write-behind only")
     }
 
     pub fn now(&self) -> Timestamp {
@@ -254,9 +292,13 @@ impl<C: Cache + ?Sized> Core<C> {
         sink.stat("tier_level", &self.level().word());
         sink.stat("tier_hits", &self.counters.hits());
         for (name, counter) in self.counters.named() {
-            sink.stat(name, &counter.load(std::sync::atomic::Ordering::Relaxed));
+            sink.stat(name, &counter.load(Ordering::Relaxed));
         }
         sink.stat("tier_keys_in_flight", &self.traffic.len());
         sink.stat("tier_negative_ttl_seconds", &self.options.negative_ttl_seconds);
+        self.warm_up.stats(sink);
+        if let Some(behind) = &self.behind {
+            behind.stats(&*self.services.clock, sink);
+        }
     }
 }

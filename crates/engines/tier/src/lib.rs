@@ -8,17 +8,25 @@
 //! | `traffic` | the keys on their way to the store |
 //! | `read` | reads, one of the store for all who want the key |
 //! | `through` | writes that the store decides before the acknowledgement |
+//! | `behind` | writes that are acknowledged when queued |
+//! | `warm` | filling the cache at start |
+//! | `thread`, `event_loop`, `signal` | the tier's own thread |
 //! | `marks`, `waiting` | what a fill must not undo: writes during a scan, flushes that fall due |
 
+mod behind;
 mod core;
 mod counters;
+mod event_loop;
 mod marks;
 mod options;
 mod read;
+mod signal;
+mod thread;
 mod through;
 mod tier;
 mod traffic;
 mod waiting;
+mod warm;
 
 pub use options::{Behind, TierOptions, Write};
 pub use tier::Tier;

@@ -158,7 +158,7 @@ impl<C: Cache + ?Sized> Core<C> {
     fn read_store(self: &Arc<Self>, context: &Context<'_>, key: Key<'_>, get: &Get, miss: Miss) -> GetReply {
         count(&self.counters.misses);
         if miss == Miss::Refer {
-            return self.get_through(context, key, get);
+            return Reply::Pending(self.get_changing(context, key, get));
         }
         let owned = OwnedKey::of(&*self.store, key);
         match self.traffic.join(owned.name(), context.worker) {
@@ -170,6 +170,19 @@ impl<C: Cache + ?Sized> Core<C> {
                 let asked = answer(kept(reply, keep));
                 self.lead(context, owned, get, Leading { leader, lease, miss }, asked)
             }
+        }
+    }
+
+    /// Asks the store, with whoever asks too, for a key that the cache does not know.
+    pub async fn read_unknown(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        get: &Get,
+    ) -> Result<Option<Item>, EngineError> {
+        match self.read_store(context, key, get, Miss::Unknown) {
+            Reply::Pending(operation) => operation.await,
+            Reply::Ready(_) => unreachable!("a read of the store is an operation"),
         }
     }
 
@@ -257,8 +270,16 @@ impl<C: Cache + ?Sized> Core<C> {
     }
 
     /// Makes the flight's answer this reader's: its own time, its own claim to a token.
-    async fn finish_read(self: &Arc<Self>, asker: &Asker, key: OwnedKey, get: &Get, answer: Answer) -> Answer {
-        let Some(item) = answer?.filter(|item| !item.found.expiry.is_past(asker.now)) else { return Ok(None) };
+    async fn finish_read(
+        self: &Arc<Self>,
+        asker: &Asker,
+        key: OwnedKey,
+        get: &Get,
+        answer: Answer,
+    ) -> Answer {
+        let Some(item) = answer?.filter(|item| !item.found.expiry.is_past(asker.now)) else {
+            return Ok(None);
+        };
         let current = Current {
             flags: item.found.flags,
             cas: item.found.cas,
@@ -270,14 +291,33 @@ impl<C: Cache + ?Sized> Core<C> {
         if !semantics::get_changes(&current, get, asker.now) {
             return Ok(Some(item));
         }
-        match self.get_through(&asker.context(asker.now), key.key(), get) {
-            Reply::Pending(operation) => operation.await,
-            Reply::Ready(_) => unreachable!("a command of the store is an operation"),
+        self.get_changing(&asker.context(asker.now), key.key(), get).await
+    }
+
+    /// A look-up that changes the item.
+    fn get_changing(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        get: &Get,
+    ) -> Operation<Option<Item>> {
+        let reply = match &self.behind {
+            None => self.get_through(context, key, get),
+            Some(behind) => self.get_behind_item(behind, context, key, get),
+        };
+        match reply {
+            Reply::Pending(operation) => operation,
+            Reply::Ready(answer) => Operation::waiting(async move { answer }),
         }
     }
 
     /// A look-up that may change the item: the store decides, nobody shares it.
-    pub fn get_through(self: &Arc<Self>, context: &Context<'_>, key: Key<'_>, get: &Get) -> GetReply {
+    pub fn get_through(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        get: &Get,
+    ) -> Reply<Option<Item>> {
         let now = context.now;
         let bump = get.bump;
         let ask = |store: &dyn larder_engine::Engine| {
@@ -290,10 +330,7 @@ impl<C: Cache + ?Sized> Core<C> {
             Some(item) if item.found.version == 0 => Outcome::Read(as_kept(item, bump.then_some(now))),
             Some(item) => Outcome::Wrote(as_kept(item, bump.then_some(now)), item.found.version),
         };
-        match self.through(context, key, ask, outcome) {
-            Reply::Pending(operation) => Reply::Pending(operation),
-            Reply::Ready(_) => unreachable!("a command of the store is an operation"),
-        }
+        self.through(context, key, ask, outcome)
     }
 
     /// Several keys at once; what the cache has not goes to the store in one call.

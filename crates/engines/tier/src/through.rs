@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use larder_engine::semantics::Decimal;
 use larder_engine::{
-    Arithmetic, Cache, Context, Delete, Deleted, Engine, Expiry, FillContent, Flushed, Found, Item, Key, Mode,
-    Number, Older, Operation, Payload, Reply, Scope, Store, Stored, Timestamp, Token, Touched,
+    Arithmetic, Cache, Context, Delete, Deleted, Engine, EngineError, Expiry, FillContent, Flushed, Found,
+    Item, Key, Mode, Number, Older, Operation, Payload, Reply, Scope, Store, Stored, Timestamp, Token,
+    Touched,
 };
 
 use crate::core::{Asker, Core, Outcome, OwnedKey, answer};
+use crate::traffic::Flushing;
 
 fn token(taken: bool) -> Token {
     if taken { Token::Taken } else { Token::Free }
@@ -131,26 +133,36 @@ impl<C: Cache + ?Sized> Core<C> {
             Scope::All => None,
             Scope::Prefix(prefix) => Some(Box::<[u8]>::from(prefix)),
         };
-        if let Some(when) = when {
-            self.waiting_flushes.add(scope, when, self.now());
-        }
         let flushing = self.traffic.flush();
         let reply = self.store.flush(context, scope, when);
         Reply::Pending(Operation::driven(context.worker, async move {
-            let flushed = answer(reply).await;
-            let nothing_done = match &flushed {
-                Ok(_) => false,
-                Err(error) => !matches!(Outcome::of_error(error), Outcome::Changed),
-            };
-            if nothing_done {
-                return flushed;
-            }
             let scope = prefix.as_deref().map_or(Scope::All, Scope::Prefix);
-            core.marks.mark_all();
-            flushing.detach(scope);
-            answer(core.cache.flush(&asker.context(core.now()), scope, when)).await?;
-            flushed
+            core.flush_both(&asker, scope, when, flushing, reply).await
         }))
+    }
+
+    /// When the store has answered: the cache. A flush whose outcome is unknown empties the cache all the same.
+    pub async fn flush_both(
+        &self,
+        asker: &Asker,
+        scope: Scope<'_>,
+        when: Option<Timestamp>,
+        flushing: Flushing,
+        reply: Reply<Flushed>,
+    ) -> Result<Flushed, EngineError> {
+        let flushed = answer(reply).await;
+        let nothing_done =
+            flushed.as_ref().is_err_and(|error| !matches!(Outcome::of_error(error), Outcome::Changed));
+        if nothing_done {
+            return flushed;
+        }
+        if flushed.is_ok() {
+            self.waiting_flushes.replace(scope, when, self.now());
+        }
+        self.marks.mark_all();
+        flushing.detach(scope);
+        answer(self.cache.flush(&asker.context(self.now()), scope, when)).await?;
+        flushed.map(|flushed| Flushed { level: flushed.level.min(self.level()) })
     }
 }
 

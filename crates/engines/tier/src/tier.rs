@@ -5,17 +5,21 @@ use std::sync::Arc;
 
 use larder_engine::engine::RawResponse;
 use larder_engine::{
-    Arithmetic, Cache, Context, Delete, Deleted, Description, Engine, EngineError, Expiry, Flushed, Get,
-    GetReply, Key, ManySink, MemoryUse, Number, Reply, ScanOrder, ScanPage, Scope, Services, Sink, StatsSink,
-    Store, Stored, Timestamp, Touched, Writer,
+    Arithmetic, Cache, Context, Delete, Deleted, Description, Durability, Engine, EngineError, ErrorKind,
+    Expiry, Flushed, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Reply, ScanOrder, ScanPage,
+    Scope, Services, Sink, StatsSink, Store, Stored, Timestamp, Touched, Writer,
 };
 
-use crate::core::Core;
+use crate::behind::Behind;
+use crate::core::{Asker, Core, answer};
 use crate::counters::Counters;
+use crate::event_loop::EventLoop;
 use crate::marks::Marks;
 use crate::options::{TierOptions, Write};
+use crate::thread::TierThread;
 use crate::traffic::Traffic;
 use crate::waiting::WaitingFlushes;
+use crate::warm::WarmUp;
 
 /// How many keys a warm list names at most.
 const WARM_LIST_KEYS_MAX: usize = 10_000_000;
@@ -25,6 +29,7 @@ const WARM_LIST_KEYS_MAX: usize = 10_000_000;
 /// The cache is a type parameter so that a hit costs one virtual call more than the cache alone; `dyn Cache` works too.
 pub struct Tier<C: Cache + ?Sized = dyn Cache> {
     core: Arc<Core<C>>,
+    thread: TierThread,
 }
 
 impl<C: Cache + ?Sized> Tier<C> {
@@ -39,13 +44,16 @@ impl<C: Cache + ?Sized> Tier<C> {
         options: TierOptions,
     ) -> Result<Self, EngineError> {
         let below = store.describe();
+        let behind = match options.write {
+            Write::Through => None,
+            Write::Behind(_) if below.shared => return Err(refuse_shared(&below)),
+            Write::Behind(options) => Some(Behind::new(options)),
+        };
         let description = Description {
             name: "tier".into(),
             tracks_access: cache.describe().tracks_access,
-            level: match options.write {
-                Write::Through => below.level,
-                Write::Behind(_) => larder_engine::Durability::Queued,
-            },
+            level: if behind.is_some() { Durability::Queued } else { below.level },
+            versions: below.versions || behind.is_some(),
             ..below
         };
         let core = Arc::new(Core {
@@ -58,8 +66,46 @@ impl<C: Cache + ?Sized> Tier<C> {
             marks: Marks::new(),
             waiting_flushes: WaitingFlushes::default(),
             counters: Counters::new(),
+            warm_up: WarmUp::default(),
+            behind,
         });
-        Ok(Tier { core })
+        repeat_flushes(&core)?;
+        let thread = TierThread::start(core.clone())?;
+        Ok(Tier { core, thread })
+    }
+}
+
+fn refuse_shared(below: &Description) -> EngineError {
+    let text = format!(
+        "write=behind is not possible above {}: others write the same data, so a command with a condition could not \
+         be decided before the store has it; use write=through",
+        below.name
+    );
+    EngineError::new(ErrorKind::BadArgument, text)
+}
+
+/// Tells the cache of flushes that wait in the store since before it was opened.
+fn repeat_flushes<C: Cache + ?Sized>(core: &Arc<Core<C>>) -> Result<(), EngineError> {
+    let waiting = core.store.pending_flushes();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let events = EventLoop::new(usize::MAX, core.services.clock.clone());
+    let asker = Asker::own(events.worker().clone(), core.now());
+    let core = core.clone();
+    events.run(async move {
+        for (prefix, when) in waiting {
+            let scope = if prefix.is_empty() { Scope::All } else { Scope::Prefix(&prefix) };
+            core.waiting_flushes.replace(scope, Some(when), core.now());
+            answer(core.cache.flush(&asker.context(core.now()), scope, Some(when))).await?;
+        }
+        Ok(())
+    })
+}
+
+impl<C: Cache + ?Sized> Drop for Tier<C> {
+    fn drop(&mut self) {
+        self.thread.abandon(&self.core);
     }
 }
 
@@ -70,24 +116,45 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
 
     #[inline]
     fn get(&self, context: &Context<'_>, key: Key<'_>, get: &Get, sink: &mut dyn Sink) -> GetReply {
-        if get.touch.is_some() || get.vivify.is_some() {
-            return self.core.get_through(context, key, get);
+        let changes = get.touch.is_some() || get.vivify.is_some();
+        match &self.core.behind {
+            None if !changes => self.core.read(context, key, get, sink),
+            None => match self.core.get_through(context, key, get) {
+                Reply::Pending(operation) => Reply::Pending(operation),
+                Reply::Ready(_) => unreachable!("a command of the store is an operation"),
+            },
+            Some(behind) if !changes => match self.core.read_queued(behind, context, key, get, sink) {
+                Some(reply) => reply,
+                None => self.core.read(context, key, get, sink),
+            },
+            Some(behind) => self.core.get_behind(behind, context, key, get, sink),
         }
-        self.core.read(context, key, get, sink)
     }
 
     fn get_many(&self, context: &Context<'_>, keys: &[Key<'_>], get: &Get, sink: &mut dyn ManySink) {
         if get.touch.is_some() || get.vivify.is_some() {
             for (index, key) in keys.iter().enumerate() {
-                sink.answer(index, self.core.get_through(context, *key, get));
+                let reply = self.get(context, *key, get, sink.sink(index));
+                sink.answer(index, reply);
             }
             return;
         }
-        self.core.read_many(context, keys, get, sink, |_, _| None);
+        let core = &self.core;
+        match &core.behind {
+            None => core.read_many(context, keys, get, sink, |_, _| None),
+            Some(behind) => core.read_many(context, keys, get, sink, |key, sink| {
+                core.read_queued(behind, context, key, get, sink)
+            }),
+        }
     }
 
     fn store(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {
-        self.core.store_through(context, store)
+        let plain = store.mode == Mode::Set && store.compare.is_none();
+        match &self.core.behind {
+            None => self.core.store_through(context, store),
+            Some(behind) if plain => self.core.set_behind(behind, context, store),
+            Some(behind) => self.core.store_behind(behind, context, store),
+        }
     }
 
     fn reserve(
@@ -98,23 +165,41 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         flags: u32,
         expiry: Expiry,
     ) -> Reply<Writer> {
-        self.core.store.reserve(context, key, length, flags, expiry)
+        match &self.core.behind {
+            None => self.core.store.reserve(context, key, length, flags, expiry),
+            Some(_) if length as u64 > self.core.description.item_size_max => {
+                Reply::failed(ErrorKind::TooLarge)
+            }
+            Some(_) => Reply::done(Writer::heap(length)),
+        }
     }
 
     fn delete(&self, context: &Context<'_>, key: Key<'_>, delete: &Delete) -> Reply<Deleted> {
-        self.core.delete_through(context, key, delete)
+        match &self.core.behind {
+            None => self.core.delete_through(context, key, delete),
+            Some(behind) => self.core.delete_behind(behind, context, key, delete),
+        }
     }
 
     fn arithmetic(&self, context: &Context<'_>, key: Key<'_>, arithmetic: &Arithmetic) -> Reply<Number> {
-        self.core.arithmetic_through(context, key, arithmetic)
+        match &self.core.behind {
+            None => self.core.arithmetic_through(context, key, arithmetic),
+            Some(behind) => self.core.arithmetic_behind(behind, context, key, arithmetic),
+        }
     }
 
     fn touch(&self, context: &Context<'_>, key: Key<'_>, expiry: Expiry) -> Reply<Touched> {
-        self.core.touch_through(context, key, expiry)
+        match &self.core.behind {
+            None => self.core.touch_through(context, key, expiry),
+            Some(behind) => self.core.touch_behind(behind, context, key, expiry),
+        }
     }
 
     fn flush(&self, context: &Context<'_>, scope: Scope<'_>, when: Option<Timestamp>) -> Reply<Flushed> {
-        self.core.flush_through(context, scope, when)
+        match &self.core.behind {
+            None => self.core.flush_through(context, scope, when),
+            Some(behind) => self.core.flush_behind(behind, context, scope, when),
+        }
     }
 
     fn pending_flushes(&self) -> Vec<(Vec<u8>, Timestamp)> {
@@ -128,7 +213,10 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         cursor: Option<&[u8]>,
         bytes_max: usize,
     ) -> Reply<ScanPage> {
-        self.core.store.scan(context, order, cursor, bytes_max)
+        match &self.core.behind {
+            None => self.core.store.scan(context, order, cursor, bytes_max),
+            Some(behind) => self.core.scan_behind(behind, context, order, cursor, bytes_max),
+        }
     }
 
     fn keep_warm_list(&self, keys: &mut dyn Iterator<Item = Box<[u8]>>) -> Result<(), EngineError> {
@@ -155,6 +243,9 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
 
     fn reset_stats(&self) {
         self.core.counters.reset();
+        if let Some(behind) = &self.core.behind {
+            behind.reset_stats();
+        }
         self.core.cache.reset_stats();
         self.core.store.reset_stats();
     }
@@ -182,10 +273,23 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
     }
 
     fn close(&self) -> Result<(), EngineError> {
-        let keys = self.core.cache.newest_keys(WARM_LIST_KEYS_MAX);
-        let listed = self.core.store.keep_warm_list(&mut keys.into_iter());
-        let closed = self.core.store.close();
-        self.core.cache.close()?;
-        closed.and(listed)
+        let core = &self.core;
+        let left = self.thread.close(core);
+        let drained = match left.items {
+            0 => Ok(()),
+            items => Err(not_drained(items, left.last_error)),
+        };
+        let listed = core.store.keep_warm_list(&mut core.cache.newest_keys(WARM_LIST_KEYS_MAX).into_iter());
+        let store = core.store.close();
+        let cache = core.cache.close();
+        drained.and(store).and(listed).and(cache)
     }
+}
+
+fn not_drained(items: usize, last_error: Option<String>) -> EngineError {
+    let why = last_error.unwrap_or_else(|| "the store did not say why".into());
+    EngineError::new(
+        ErrorKind::Unavailable,
+        format!("{items} acknowledged writes could not be brought down to the store: {why}"),
+    )
 }

@@ -140,6 +140,11 @@ impl Traffic {
         self.flushes.load(Ordering::SeqCst) != 0
     }
 
+    /// Whether no write of the key and no flush is on its way.
+    pub fn is_quiet(&self, name: &[u8]) -> bool {
+        self.writes(name) == 0 && !self.flushing()
+    }
+
     /// Detaches every flight of the scope.
     fn detach_all(&self, scope: Scope<'_>) {
         for shard in &self.shards {
@@ -169,7 +174,7 @@ pub(crate) fn covers(scope: Scope<'_>, name: &[u8]) -> bool {
 impl Leader {
     /// Whether no write or flush is on its way, so that the answer may be kept.
     pub fn quiet(&self) -> bool {
-        self.traffic.writes(&self.name) == 0 && !self.traffic.flushing()
+        self.traffic.is_quiet(&self.name)
     }
 
     /// Ends the flight, after the cache was filled, and answers those who waited.

@@ -1,0 +1,402 @@
+//! Carrying queued writes to the store.
+//!
+//! While one batch is on its way the next collects: whenever answers come, everything dirty is sent. A key is never
+//! sent again before its last write was answered, so the order per key is kept whatever the store does.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use larder_engine::{Cache, Delete, EngineError, ErrorKind, FillContent, Key, Mode, Payload, Reply, Store};
+
+use super::Behind;
+use super::dirty::{Fate, Name, Sent};
+use super::held::Held;
+use super::ids::RESERVATION;
+use crate::core::{Asker, Core, Outcome, OwnedKey, answer, as_kept};
+use crate::counters::count;
+use crate::event_loop::Timer;
+use crate::thread::Orders;
+
+/// What may be on its way to the store at a time.
+const SENT_ITEMS_MAX: usize = 16_384;
+const SENT_BYTES_MAX: u64 = 16 << 20;
+/// How many entries are taken under one hold of a shard's lock.
+const TAKEN_MAX: usize = 64;
+/// Pauses after a refusal that is not for the write's own sake, doubling.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// When a write that was refused for its own sake is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// At a close, how often in a row the store must take nothing until the attempt ends.
+const CLOSE_FAILURES_MAX: u32 = 8;
+/// How often the log is told of refusals.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What could not be brought down at a close.
+pub(crate) struct LeftOver {
+    pub items: usize,
+    pub last_error: Option<String>,
+}
+
+/// The task that carries writes down. Lives on the tier's thread.
+pub(crate) struct Flusher<C: Cache + ?Sized> {
+    core: Arc<Core<C>>,
+    asker: Rc<Asker>,
+    timer: Timer,
+    orders: Arc<Orders>,
+    progress: Rc<Progress>,
+}
+
+/// What sent writes and reservations tell the flusher.
+#[derive(Default)]
+struct Progress {
+    items: Cell<usize>,
+    bytes: Cell<u64>,
+    /// No sending before this time.
+    paused_until: Cell<Option<Duration>>,
+    pause: Cell<Duration>,
+    /// Whether the store took anything of what was last sent.
+    took_some: Cell<bool>,
+    /// How often in a row it took nothing.
+    failures: Cell<u32>,
+    retries: RefCell<BTreeMap<(Duration, u64), Name>>,
+    retries_made: Cell<u64>,
+    reserving: Cell<bool>,
+    flushing: Cell<bool>,
+    logged_at: Cell<Option<Duration>>,
+}
+
+impl<C: Cache + ?Sized> Flusher<C> {
+    pub fn new(core: Arc<Core<C>>, asker: Asker, timer: Timer, orders: Arc<Orders>) -> Self {
+        Flusher { core, asker: Rc::new(asker), timer, orders, progress: Rc::default() }
+    }
+
+    fn behind(&self) -> &Behind {
+        self.core.behind()
+    }
+
+    /// Reserves the first CAS ids; nothing may be written before.
+    pub async fn reserve_first(&self) -> Result<(), EngineError> {
+        let ids = answer(self.core.store.reserve_ids(&self.context(), RESERVATION)).await?;
+        self.behind().ids.add(ids);
+        Ok(())
+    }
+
+    fn context(&self) -> larder_engine::Context<'_> {
+        self.asker.context(self.core.now())
+    }
+
+    /// Works until the tier is closed. Then what is left, if the store refuses it.
+    pub async fn run(self) -> LeftOver {
+        let mut closing = false;
+        loop {
+            let now = self.timer.elapsed();
+            self.behind().tick.store(self.behind().tick_of(now), Ordering::Relaxed);
+            if self.orders.abandon() {
+                return self.left_over();
+            }
+            if self.orders.close() && !closing {
+                closing = true;
+                self.begin_close();
+            }
+            self.flush_if_quiet();
+            self.retry_refused(now);
+            self.reserve_if_low();
+            self.send_dirty(now);
+            let deadline = self.admit_writers(now);
+            if closing && self.is_finished() {
+                return self.left_over();
+            }
+            self.rest(now, deadline).await;
+        }
+    }
+
+    fn left_over(&self) -> LeftOver {
+        LeftOver {
+            items: self.behind().dirty.len(),
+            last_error: self.behind().trouble.last_error.lock().clone(),
+        }
+    }
+
+    /// Gives everything one more chance, at once.
+    fn begin_close(&self) {
+        self.progress.failures.set(0);
+        self.progress.pause.set(PAUSE_MIN);
+        self.progress.paused_until.set(None);
+        let retries = self.progress.retries.take();
+        for name in retries.values() {
+            self.behind().dirty.lock(name).retry(name);
+        }
+    }
+
+    /// At a close: whether nothing is left, or the store takes none of what is left.
+    fn is_finished(&self) -> bool {
+        let nothing_sent = self.progress.items.get() == 0 && !self.progress.flushing.get();
+        let only_refused = !self.behind().dirty.any_ready();
+        nothing_sent && (only_refused || self.progress.failures.get() >= CLOSE_FAILURES_MAX)
+    }
+
+    /// Carries out a flush when nothing is on its way; nothing is sent until it has ended.
+    fn flush_if_quiet(&self) {
+        if self.progress.flushing.get() || self.behind().flushes.lock().is_empty() {
+            return;
+        }
+        if self.progress.items.get() != 0 {
+            return;
+        }
+        let requests = std::mem::take(&mut *self.behind().flushes.lock());
+        self.progress.flushing.set(true);
+        let (core, asker, progress) = (self.core.clone(), self.asker.clone(), self.progress.clone());
+        self.asker.worker.spawn(async move {
+            let behind = core.behind();
+            for request in requests {
+                let flushed = core.flush_queued(behind, &asker, request.prefix.as_deref()).await;
+                request.completer.complete(flushed);
+            }
+            progress.flushing.set(false);
+            behind.ring();
+        });
+    }
+
+    fn retry_refused(&self, now: Duration) {
+        let mut retries = self.progress.retries.borrow_mut();
+        while let Some(first) = retries.first_entry().filter(|first| first.key().0 <= now) {
+            let name = first.remove();
+            self.behind().dirty.lock(&name).retry(&name);
+        }
+    }
+
+    fn reserve_if_low(&self) {
+        let low = self.behind().ids.left() < RESERVATION / 2;
+        if !low || self.progress.reserving.replace(true) {
+            return;
+        }
+        let (core, asker) = (self.core.clone(), self.asker.clone());
+        let (progress, timer) = (self.progress.clone(), self.timer.clone());
+        self.asker.worker.spawn(async move {
+            let reply = core.store.reserve_ids(&asker.context(core.now()), RESERVATION);
+            match answer(reply).await {
+                Ok(ids) => core.behind().ids.add(ids),
+                Err(error) => {
+                    core.behind().note_error(&error);
+                    tracing::warn!(%error, "the store did not reserve CAS ids; trying again");
+                    timer.sleep(PAUSE_MAX.min(core.behind().options.wait)).await;
+                }
+            }
+            progress.reserving.set(false);
+            core.behind().ring();
+        });
+    }
+
+    /// Sends everything dirty, as far as the store's queue should hold it.
+    fn send_dirty(&self, now: Duration) {
+        let waits_for_flush = self.progress.flushing.get() || !self.behind().flushes.lock().is_empty();
+        let pauses = self.progress.paused_until.get().is_some_and(|until| now < until);
+        if waits_for_flush || pauses || self.progress.bytes.get() > SENT_BYTES_MAX / 2 {
+            return;
+        }
+        self.progress.paused_until.set(None);
+        let mut batch = Vec::new();
+        for shard in self.behind().dirty.shards() {
+            loop {
+                let items_left = SENT_ITEMS_MAX.saturating_sub(self.progress.items.get());
+                let bytes_left = SENT_BYTES_MAX.saturating_sub(self.progress.bytes.get());
+                if items_left == 0 || bytes_left == 0 {
+                    return;
+                }
+                shard.lock().take(items_left.min(TAKEN_MAX), bytes_left, &mut batch);
+                if batch.is_empty() {
+                    break;
+                }
+                for sent in batch.drain(..) {
+                    self.progress.items.set(self.progress.items.get() + 1);
+                    self.progress.bytes.set(self.progress.bytes.get() + sent.bytes);
+                    self.send(sent);
+                }
+            }
+        }
+    }
+
+    fn send(&self, sent: Sent) {
+        let key = OwnedKey::sent(&sent.name, sent.key, sent.prefix_length);
+        let core = &self.core;
+        let writing = core.traffic.write(key.name());
+        let lease = core.cache.lease(key.cached());
+        let name = sent.name;
+        // A flush has fallen due since the write: the item has been gone since then.
+        let flushed = core.waiting_flushes.crossed(&name, sent.written, core.now());
+        let item = sent.item.filter(|_| !flushed);
+        let reply = self.ask(key.key(), item.as_ref());
+        let (core, asker) = (core.clone(), self.asker.clone());
+        let (progress, timer) = (self.progress.clone(), self.timer.clone());
+        let (written, bytes) = (sent.written, sent.bytes);
+        self.asker.worker.spawn(async move {
+            let answer = reply.finish().await;
+            let outcome = match &answer {
+                Ok(version) => match &item {
+                    Some(item) => Outcome::Wrote(as_kept(&item.item(), None), *version),
+                    None => Outcome::Wrote(FillContent::Absent, *version),
+                },
+                Err(error) => Outcome::of_error(error),
+            };
+            let missed_flush = item.is_some() && core.waiting_flushes.crossed(&name, written, core.now());
+            let told = core.conclude(&asker, &key, writing, lease, outcome).await;
+            let fate = match answer.and(told) {
+                Ok(()) if missed_flush => Fate::Flushed,
+                Ok(()) => Fate::Done,
+                Err(error) => progress.failed(&core, &name, &error, timer.elapsed()),
+            };
+            if matches!(fate, Fate::Done | Fate::Flushed) {
+                progress.succeeded();
+            }
+            let behind = core.behind();
+            behind.dirty.lock(&name).finish(&name, fate, &behind.room);
+            progress.arrived(bytes);
+            behind.ring();
+        });
+    }
+
+    fn ask(&self, key: Key<'_>, item: Option<&Held>) -> Asked {
+        let context = self.context();
+        let Some(item) = item else {
+            return Asked::Delete(self.core.store.delete(&context, key, &Delete::default()));
+        };
+        let store = Store {
+            mode: Mode::Set,
+            new_cas: Some(item.cas),
+            stale: item.stale,
+            token_taken: item.token_taken,
+            ..Store::set(key, item.flags, item.expiry, Payload::Owned(item.value.clone()))
+        };
+        Asked::Store(self.core.store.store(&context, store))
+    }
+
+    /// Lets waiting writers in or sends them away. When to look again at the latest.
+    fn admit_writers(&self, now: Duration) -> Option<Duration> {
+        let behind = self.behind();
+        let too_old = behind.oldest_age(now) > behind.options.dirty_age;
+        behind.room.admit(too_old, behind.ids.left() > 0, now)
+    }
+
+    /// Sleeps until something happens or something is due.
+    async fn rest(&self, now: Duration, deadline: Option<Duration>) {
+        let behind = self.behind();
+        let busy = self.progress.items.get() != 0 || behind.room.bytes() != 0 || deadline.is_some();
+        let tick = busy.then(|| now + behind.tick_length);
+        let pause = self.progress.paused_until.get().filter(|until| *until > now);
+        let retry = self.progress.retries.borrow().first_key_value().map(|((at, _), _)| *at);
+        let at = [tick, deadline, pause, retry].into_iter().flatten().min();
+        // Otherwise an answer, the end of a flush or of a pause wakes this task, and it sees what is dirty then.
+        let idle = self.progress.items.get() == 0 && pause.is_none() && !self.progress.flushing.get();
+        if idle {
+            behind.idle.store(true, Ordering::Release);
+            if behind.dirty.any_ready() {
+                behind.idle.store(false, Ordering::Release);
+                return;
+            }
+        }
+        let mut alarm = None;
+        poll_fn(|task| {
+            if behind.bell.heard(task.waker()) || at.is_some_and(|at| self.timer.elapsed() >= at) {
+                return Poll::Ready(());
+            }
+            alarm = at.map(|at| self.timer.wake_at(at, task.waker()));
+            Poll::Pending
+        })
+        .await;
+        drop(alarm);
+        behind.idle.store(false, Ordering::Release);
+    }
+}
+
+impl Progress {
+    fn succeeded(&self) {
+        self.took_some.set(true);
+        self.pause.set(PAUSE_MIN);
+    }
+
+    /// An answer came for a write of so many bytes.
+    fn arrived(&self, bytes: u64) {
+        self.items.set(self.items.get() - 1);
+        self.bytes.set(self.bytes.get() - bytes);
+        if self.items.get() == 0 {
+            let failures = if self.took_some.take() { 0 } else { self.failures.get().saturating_add(1) };
+            self.failures.set(failures);
+        }
+    }
+
+    /// Notes a refusal and says what becomes of the write.
+    fn failed<C: Cache + ?Sized>(
+        &self,
+        core: &Core<C>,
+        name: &Name,
+        error: &EngineError,
+        now: Duration,
+    ) -> Fate {
+        let behind = core.behind();
+        behind.note_error(error);
+        let fate = if is_for_its_own_sake(error.kind()) {
+            count(&behind.trouble.refused);
+            let number = self.retries_made.get();
+            self.retries_made.set(number + 1);
+            self.retries.borrow_mut().insert((now + RETRY_AFTER, number), name.clone());
+            Fate::Refused
+        } else {
+            count(&behind.trouble.retries);
+            if self.paused_until.get().is_none() {
+                let pause = self.pause.get().max(PAUSE_MIN);
+                self.paused_until.set(Some(now + pause));
+                self.pause.set((pause * 2).min(PAUSE_MAX));
+            }
+            Fate::Again
+        };
+        if self.logged_at.get().is_none_or(|at| now >= at + LOG_EVERY) {
+            self.logged_at.set(Some(now));
+            let queued_bytes = behind.room.bytes();
+            tracing::error!(%error, queued_bytes, "the store refuses queued writes; they are kept and tried again");
+        }
+        fate
+    }
+}
+
+/// Whether another write of another key may fare better.
+fn is_for_its_own_sake(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TooLarge
+            | ErrorKind::BadArgument
+            | ErrorKind::NotNumeric
+            | ErrorKind::NotPermitted
+            | ErrorKind::Unsupported
+            | ErrorKind::Exists
+            | ErrorKind::NotStored
+            | ErrorKind::NotFound
+            | ErrorKind::Foreign(_)
+    )
+}
+
+/// What the store was asked for one entry.
+enum Asked {
+    Store(Reply<larder_engine::Stored>),
+    Delete(Reply<larder_engine::Deleted>),
+}
+
+impl Asked {
+    /// The change's place in the store's order; 0 if nothing had to be changed.
+    async fn finish(self) -> Result<u64, EngineError> {
+        match self {
+            Asked::Store(reply) => Ok(answer(reply).await?.version),
+            Asked::Delete(reply) => match answer(reply).await {
+                Ok(deleted) => Ok(deleted.version),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
