@@ -1,5 +1,7 @@
 //! The tables of exchanges: request bytes, answer bytes, however the stream is cut.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::Connection;

@@ -4,6 +4,8 @@
 //! The server's items are flushed. Every exchange that differs is listed; those that the tables mark as
 //! larder's own (`==larder`) are left out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::io::{Read, Write};

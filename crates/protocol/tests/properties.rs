@@ -1,5 +1,7 @@
 //! What holds for every stream, request and reply.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{decode_all, exchange};
