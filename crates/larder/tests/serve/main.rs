@@ -5,3 +5,5 @@
 mod support;
 
 mod conversations;
+mod statistics;
+mod time;

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use super::wait::PATIENCE;
 
@@ -12,6 +13,22 @@ const READ_BYTES: usize = 64 << 10;
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// The answer ended before it was whole.
+#[derive(Debug)]
+pub struct Cut {
+    /// All that had come.
+    pub received: Vec<u8>,
+    pub end: End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The server closed the connection.
+    Closed,
+    /// Nothing came for long.
+    Silent,
 }
 
 pub struct Client {
@@ -35,6 +52,15 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Client { stream: Stream::Unix(stream), received: Vec::new() }
+    }
+
+    /// How long to wait for an answer.
+    pub fn set_patience(&mut self, patience: Duration) {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
+        }
+        .expect("a time above zero");
     }
 
     pub fn stream(&self) -> &Stream {
@@ -73,42 +99,49 @@ impl Client {
     }
 
     /// Receives until `enough` says how many of the bytes are wanted, and takes those.
-    /// At the end of the connection, everything that came before it is the error.
-    pub fn take(&mut self, enough: impl Fn(&[u8]) -> Option<usize>) -> Result<Vec<u8>, Vec<u8>> {
+    pub fn take(&mut self, enough: impl Fn(&[u8]) -> Option<usize>) -> Result<Vec<u8>, Cut> {
         loop {
             if let Some(count) = enough(&self.received) {
                 return Ok(self.received.drain(..count).collect());
             }
-            match self.receive() {
-                Ok(0) => return Err(std::mem::take(&mut self.received)),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                    return Err(std::mem::take(&mut self.received));
-                }
-                Err(error) => panic!("{error} after {:?}", self.received.escape_ascii().to_string()),
-            }
+            let end = match self.receive() {
+                Ok(0) => End::Closed,
+                Ok(_) => continue,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => End::Closed,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => End::Silent,
+                Err(error) => panic!("{error}"),
+            };
+            return Err(Cut { received: std::mem::take(&mut self.received), end });
         }
     }
 
     /// Everything until the server closes the connection.
+    pub fn try_rest(&mut self) -> Result<Vec<u8>, Cut> {
+        match self.take(|_| None) {
+            Err(Cut { received, end: End::Closed }) => Ok(received),
+            other => other,
+        }
+    }
+
+    /// The same; the server must close it.
+    #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
-        self.take(|_| None).expect_err("nothing is ever enough")
+        self.try_rest().unwrap_or_else(|cut| panic!("not closed: {}", cut.describe()))
     }
 
     /// The next bytes, as many.
+    #[track_caller]
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        self.take(|received| (received.len() >= count).then_some(count)).unwrap_or_else(|received| {
-            panic!("the server closed the connection after {:?}", received.escape_ascii().to_string())
-        })
+        self.take(|received| (received.len() >= count).then_some(count))
+            .unwrap_or_else(|cut| panic!("{count} bytes are wanted: {}", cut.describe()))
     }
 
     /// The next line, without its end.
+    #[track_caller]
     pub fn line(&mut self) -> String {
         let mut line = self
             .take(|received| received.iter().position(|&byte| byte == b'\n').map(|at| at + 1))
-            .unwrap_or_else(|received| {
-                panic!("the server closed the connection in {:?}", received.escape_ascii().to_string())
-            });
+            .unwrap_or_else(|cut| panic!("a line is wanted: {}", cut.describe()));
         line.pop();
         assert_eq!(line.pop(), Some(b'\r'), "a line ends with CRLF");
         String::from_utf8(line).expect("text")
@@ -123,9 +156,10 @@ impl Client {
             Some(_) => Some(received.len()),
             None => (received.len() >= expected.len()).then_some(expected.len()),
         };
-        let received = self.take(enough).unwrap_or_else(|received| received);
-        if received != expected {
-            panic!("expected {}\nreceived {}", shortened(expected), shortened(&received));
+        match self.take(enough) {
+            Ok(received) if received == expected => {}
+            Ok(received) => panic!("expected {}\nreceived {}", shortened(expected), shortened(&received)),
+            Err(cut) => panic!("expected {}\n{}", shortened(expected), cut.describe()),
         }
     }
 
@@ -197,6 +231,12 @@ impl Client {
             .collect();
         assert!(!values.is_empty(), "no stack has {name}: {stats:?}");
         values.iter().sum()
+    }
+}
+
+impl Cut {
+    pub fn describe(&self) -> String {
+        format!("{:?} after {}", self.end, shortened(&self.received))
     }
 }
 

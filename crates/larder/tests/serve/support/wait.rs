@@ -19,3 +19,12 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         thread::sleep(POLL_PERIOD);
     }
 }
+
+/// Waits for what happens within microseconds, as often as a byte is sent.
+pub fn closely(what: &str, mut look: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !look() {
+        assert!(start.elapsed() < PATIENCE, "waited {} s for {what}", PATIENCE.as_secs());
+        thread::yield_now();
+    }
+}
