@@ -88,6 +88,20 @@ pub trait StatsSink {
     fn stat(&mut self, name: &str, value: &dyn std::fmt::Display);
 }
 
+/// Puts a word before each name, so that the engines of a stack can be told apart.
+pub struct PrefixedStats<'a> {
+    /// Where the lines go.
+    pub sink: &'a mut dyn StatsSink,
+    /// The word, with the colon behind it.
+    pub prefix: &'a str,
+}
+
+impl StatsSink for PrefixedStats<'_> {
+    fn stat(&mut self, name: &str, value: &dyn std::fmt::Display) {
+        self.sink.stat(&format!("{}{name}", self.prefix), value);
+    }
+}
+
 /// A response of an engine to a command only it knows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RawResponse {

@@ -59,7 +59,7 @@ pub mod time;
 
 pub use cache::{Cache, Fill, FillContent, Lookup};
 pub use context::{Connection, Context, Worker};
-pub use engine::{Description, Engine, MemoryUse, Ordering, StatsSink};
+pub use engine::{Description, Engine, MemoryUse, Ordering, PrefixedStats, StatsSink};
 pub use error::{EngineError, ErrorKind};
 pub use item::{Found, Item, Token, Value};
 pub use key::Key;

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
-use larder_engine::{MemoryUse, StatsSink};
+use larder_engine::{MemoryUse, PrefixedStats, StatsSink};
 use larder_protocol::{Form, ProtocolError, Response, encode};
 
 use crate::command::{Turn, engines};
@@ -321,20 +321,9 @@ fn own(turn: &Turn<'_>, lines: &mut Lines<'_>) {
         lines.stat(&format!("stack:{number}:item_size_max"), &stack.description.item_size_max);
         let ready = stack.engine.ready().map_or_else(|error| error.text().to_owned(), |()| "yes".to_owned());
         lines.stat(&format!("stack:{number}:ready"), &ready);
-        stack.engine.stats(&mut Prefixed { prefix: format!("stack:{number}:"), lines });
+        stack.engine.stats(&mut PrefixedStats { sink: &mut *lines, prefix: &format!("stack:{number}:") });
     }
     lines.stat("bytes_in_flight_max", &turn.shared().options.bytes_in_flight_max);
     lines.stat("store_errors", &turn.shared().totals().store_errors);
     lines.stat("idle_kicks", &turn.shared().totals().idle_kicks);
-}
-
-struct Prefixed<'a, 'b> {
-    prefix: String,
-    lines: &'a mut Lines<'b>,
-}
-
-impl StatsSink for Prefixed<'_, '_> {
-    fn stat(&mut self, name: &str, value: &dyn Display) {
-        self.lines.stat(&format!("{}{name}", self.prefix), value);
-    }
 }

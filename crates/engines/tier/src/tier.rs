@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use larder_engine::PrefixedStats;
 use larder_engine::engine::RawResponse;
 use larder_engine::{
     Arithmetic, Cache, Context, Delete, Deleted, Description, Durability, Engine, EngineError, ErrorKind,
@@ -233,8 +234,8 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
 
     fn stats(&self, sink: &mut dyn StatsSink) {
         self.core.stats(sink);
-        self.core.cache.stats(sink);
-        self.core.store.stats(sink);
+        self.core.cache.stats(&mut PrefixedStats { sink, prefix: "cache:" });
+        self.core.store.stats(&mut PrefixedStats { sink, prefix: "store:" });
     }
 
     fn stats_group(&self, context: &Context<'_>, group: &[u8], sink: &mut dyn StatsSink) -> Reply<()> {
