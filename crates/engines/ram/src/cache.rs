@@ -33,12 +33,15 @@ impl Cache for RamEngine {
         if entry.would_change(get, context.now) {
             return Reply::done(Lookup::Refer);
         }
-        let found = entry.found(get.tokens);
+        let found = entry.found();
+        if entry.is_overdue(context.now) {
+            return Reply::done(Lookup::Overdue(found));
+        }
         if get.bump {
             entry.mark_access(context.now);
         }
         entry.show(&found, sink);
-        Reply::done(if entry.is_overdue(context.now) { Lookup::Overdue(found) } else { Lookup::Fresh(found) })
+        Reply::done(Lookup::Fresh(found))
     }
 
     fn lease(&self, key: Key<'_>) -> Option<Lease> {

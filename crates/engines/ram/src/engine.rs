@@ -49,7 +49,7 @@ impl Engine for RamEngine {
                 Some(slot) => {
                     let entry = shard.entry(slot);
                     if !entry.would_change(get, context.now) {
-                        let found = entry.found(get.tokens);
+                        let found = entry.found();
                         if get.bump {
                             entry.mark_access(context.now);
                         }

@@ -184,7 +184,7 @@ impl Entry {
 
     /// What a read that changes nothing answers.
     #[inline]
-    pub(crate) fn found(&self, tokens: bool) -> Found {
+    pub(crate) fn found(&self) -> Found {
         Found {
             flags: self.flags,
             cas: self.cas,
@@ -193,7 +193,7 @@ impl Entry {
             last_access: Some(self.last_access),
             fetched: self.fetched,
             stale: self.stale,
-            token: if tokens && self.token_taken { Token::Taken } else { Token::Free },
+            token: if self.token_taken { Token::Taken } else { Token::Free },
             version: 0,
         }
     }
@@ -213,7 +213,7 @@ impl Entry {
             Body::Split(split) => split.value.clone(),
             _ => Bytes::copy_from_slice(self.value()),
         };
-        Item { found: self.found(true), value: value.into() }
+        Item { found: self.found(), value: value.into() }
     }
 
     /// Counts a read. Writes only what changes, so that a hot item's cache line is mostly read.
