@@ -170,8 +170,10 @@ impl Writer<'_> {
     fn serve_commands(&mut self, mut commands: Vec<Write>) {
         let slice = self.slice_size(commands.len());
         let mut outcome = self.commit(&mut commands, slice);
-        if outcome.is_err() && slice > 0 {
-            // The commands may fit where the folding does not.
+        let nothing_happened = |failure: &Failure| failure.certainty == Certainty::NothingHappened;
+        if outcome.as_ref().is_err_and(nothing_happened) && slice > 0 {
+            // The commands may fit where the folding does not. (A commit whose outcome nobody knows stays unknown, however
+            // a second one ends.)
             self.rest_from_folding();
             outcome = self.commit(&mut commands, 0);
         }
