@@ -108,7 +108,16 @@ pub fn explain(key: &[u8], initial: &Truth, history: &[Recorded], value_max: u64
             }
         }
     }
-    Err(report(key, &commands, &furthest, value_max))
+    let mut failure = report(key, &commands, &furthest, value_max);
+    let refused = history.iter().filter(|recorded| {
+        recorded.command.concerns(key) && recorded.outcome.certainty() == Certainty::NothingHappened
+    });
+    let refused: String = refused.map(|recorded| format!("\n    {}", recorded.words())).collect();
+    if !refused.is_empty() {
+        let text = "  these were refused with errors that say nothing changed; did it?";
+        failure = Failure::new(format!("{failure}{text}{refused}"));
+    }
+    Err(failure)
 }
 
 /// Whether a command can have changed the key or tells something of it.

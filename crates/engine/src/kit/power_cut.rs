@@ -146,7 +146,7 @@ impl Campaign<'_> {
         }
         if random.chance(1, 5) {
             let syncs = 1 + random.below(5);
-            if self.cut_while_opening(syncs, random.next())? {
+            if self.cut_while_opening(syncs, random.bits())? {
                 return Ok(());
             }
         }
@@ -157,7 +157,7 @@ impl Campaign<'_> {
         let syncs = if random.chance(1, 3) { 1 + random.below(3) } else { 1 + random.below(40) };
         let at_close = random.chance(1, 4);
         self.world.disk().cut_at_sync(syncs);
-        self.work(&engine, commands, at_close, random.next());
+        self.work(&engine, commands, at_close, random.bits());
         self.report.cuts_at_work += usize::from(self.world.disk().is_cut());
         let was_cut = self.world.disk().is_cut();
         if !was_cut && !at_close {
@@ -173,7 +173,7 @@ impl Campaign<'_> {
             closed?;
         }
         drop(engine);
-        self.lose(random.next());
+        self.lose(random.bits());
         Ok(())
     }
 

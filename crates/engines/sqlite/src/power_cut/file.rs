@@ -109,7 +109,9 @@ pub(super) unsafe fn place(file: *mut ffi::sqlite3_file, handle: Option<Handle>)
     let methods: *const ffi::sqlite3_io_methods = if handle.is_some() { &METHODS } else { ptr::null() };
     let handle = handle.map_or(ptr::null_mut(), |handle| Box::into_raw(Box::new(handle)));
     // SAFETY: the caller's promise.
-    unsafe { file.cast::<OpenFile>().write(OpenFile { base: ffi::sqlite3_file { pMethods: methods }, handle }) }
+    unsafe {
+        file.cast::<OpenFile>().write(OpenFile { base: ffi::sqlite3_file { pMethods: methods }, handle })
+    }
 }
 
 /// # Safety
@@ -159,7 +161,12 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     ffi::SQLITE_OK
 }
 
-unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, room: *mut c_void, count: c_int, offset: i64) -> c_int {
+unsafe extern "C" fn read(
+    file: *mut ffi::sqlite3_file,
+    room: *mut c_void,
+    count: c_int,
+    offset: i64,
+) -> c_int {
     // SAFETY: an open file, and room for `count` bytes, which SQLite has initialised or will not read on an error.
     let (handle, buffer) = unsafe {
         ptr::write_bytes(room.cast::<u8>(), 0, count as usize);
@@ -227,7 +234,11 @@ unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, reserved:
     ffi::SQLITE_OK
 }
 
-unsafe extern "C" fn file_control(_file: *mut ffi::sqlite3_file, _operation: c_int, _argument: *mut c_void) -> c_int {
+unsafe extern "C" fn file_control(
+    _file: *mut ffi::sqlite3_file,
+    _operation: c_int,
+    _argument: *mut c_void,
+) -> c_int {
     ffi::SQLITE_NOTFOUND
 }
 
@@ -256,7 +267,12 @@ unsafe extern "C" fn shm_map(
     ffi::SQLITE_OK
 }
 
-unsafe extern "C" fn shm_lock(file: *mut ffi::sqlite3_file, first: c_int, count: c_int, flags: c_int) -> c_int {
+unsafe extern "C" fn shm_lock(
+    file: *mut ffi::sqlite3_file,
+    first: c_int,
+    count: c_int,
+    flags: c_int,
+) -> c_int {
     // SAFETY: an open file.
     let handle = unsafe { handle(file) };
     let Some((first, count)) = slots_are_sane(first, count) else { return ffi::SQLITE_MISUSE };

@@ -110,10 +110,16 @@ impl SlotLocks {
         Ok(())
     }
 
-    pub(super) fn lock_exclusive(&mut self, handle: HandleId, first: usize, count: usize) -> Result<(), Busy> {
+    pub(super) fn lock_exclusive(
+        &mut self,
+        handle: HandleId,
+        first: usize,
+        count: usize,
+    ) -> Result<(), Busy> {
         let slots = self.range(first, count);
         let taken = |slot: &Slot| {
-            slot.exclusive.is_some_and(|owner| owner != handle) || slot.shared.iter().any(|owner| *owner != handle)
+            slot.exclusive.is_some_and(|owner| owner != handle)
+                || slot.shared.iter().any(|owner| *owner != handle)
         };
         if slots.iter().any(taken) {
             return Err(Busy);

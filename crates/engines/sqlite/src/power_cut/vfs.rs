@@ -238,4 +238,3 @@ unsafe extern "C" fn current_time_ms(_vfs: *mut ffi::sqlite3_vfs, time: *mut ffi
 unsafe extern "C" fn last_error(_vfs: *mut ffi::sqlite3_vfs, _room: c_int, _text: *mut c_char) -> c_int {
     0
 }
-
