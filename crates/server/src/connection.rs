@@ -231,6 +231,7 @@ impl Session {
     fn is_blocked(&self) -> bool {
         self.receiving.is_some()
             || self.replies.queue.is_full()
+            || self.replies.queue.is_barred()
             || self.replies.output.unsent() > UNSENT_BYTES_MAX
     }
 
@@ -366,7 +367,7 @@ impl Session {
                 let pending =
                     command::execute_keyless(&turn, &request.form, &request.command, &mut replies.output)?;
                 if let Some(pending) = pending {
-                    replies.queue.wait(Claim { key_hash: 0, writes: true }, pending);
+                    replies.queue.wait_for_all(pending);
                 }
                 return Ok(true);
             }

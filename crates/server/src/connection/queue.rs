@@ -51,6 +51,8 @@ pub(crate) struct Queue {
     slots: VecDeque<Slot>,
     busy: HashMap<u64, Busy, foldhash::fast::RandomState>,
     parked: usize,
+    /// What waits is a request without a key: nothing behind it is executed before it is done.
+    is_barred: bool,
 }
 
 impl Queue {
@@ -60,6 +62,11 @@ impl Queue {
 
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= SLOTS_MAX
+    }
+
+    /// Whether nothing may be executed before what waits is done.
+    pub(crate) fn is_barred(&self) -> bool {
+        self.is_barred
     }
 
     /// Whether a request with this claim must wait for one that is under way.
@@ -81,6 +88,13 @@ impl Queue {
     pub(crate) fn wait(&mut self, claim: Claim, pending: Pending) {
         self.claim(claim);
         self.slots.push_back(Slot::Waiting(claim, Box::new(pending)));
+    }
+
+    /// Waits for a request without a key, to which every key belongs.
+    pub(crate) fn wait_for_all(&mut self, pending: Pending) {
+        debug_assert!(self.is_empty(), "a barrier waits for what is before it");
+        self.wait(Claim { key_hash: 0, writes: true }, pending);
+        self.is_barred = true;
     }
 
     pub(crate) fn park(&mut self, claim: Claim, parked: Parked) {
@@ -136,6 +150,8 @@ impl Queue {
                 Poll::Ready(Fate::Answered) => {
                     self.slots[index] = Slot::Done(reply);
                     self.release(claim);
+                    // A barrier is alone in the queue.
+                    self.is_barred = false;
                     released = true;
                 }
             }
