@@ -16,7 +16,10 @@
 //! | `record`, `schema`, `header` | the format of the file |
 //! | `flushes`, `purge` | what makes rows dead, and what removes them |
 //! | `checkpoint` | the write-ahead log's way into the file |
+//! | [`check()`], [`backup()`] | looking at a store from outside |
 
+mod backup;
+mod check;
 mod checkpoint;
 mod counters;
 mod crc;
@@ -30,6 +33,7 @@ mod options;
 mod overlay;
 #[cfg(feature = "power-cut")]
 pub mod power_cut;
+mod progress;
 mod purge;
 mod reader;
 mod record;
@@ -41,8 +45,11 @@ mod stats;
 mod write;
 mod writer;
 
+pub use backup::{BackupReport, backup};
+pub use check::{CheckReport, check, stores_in};
 pub use engine::SqliteEngine;
 pub use error::OpenError;
 #[cfg(feature = "planted-bugs")]
 pub use options::Planted;
 pub use options::SqliteOptions;
+pub use progress::{OnProgress, Progress};

@@ -1,0 +1,181 @@
+//! What is opened, what is refused, and that what is refused is left alone.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use larder_sqlite::{OpenError, SqliteEngine, SqliteOptions, check};
+use rusqlite::Connection;
+use support::{Store, clock, options, services};
+
+fn refusal(options: SqliteOptions) -> OpenError {
+    match SqliteEngine::open(services(&clock()), options) {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error,
+    }
+}
+
+/// Names and bytes of everything in a folder but lock files.
+fn picture(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.extension().is_some_and(|extension| extension == "lock"))
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn leaves_alone(folder: &Path) -> OpenError {
+    let before = picture(folder);
+    let error = refusal(options(folder));
+    assert_eq!(picture(folder), before, "{error}");
+    error
+}
+
+#[test]
+fn folders_are_made_and_a_clean_stop_leaves_one_file() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("a/b c%?#/d");
+    let store = Store::open(&folder);
+    store.set("k", b"v");
+    store.close();
+    let names: Vec<_> = picture(&folder).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["larder.db"]);
+    assert_eq!(Store::open(&folder).value("k").unwrap(), b"v");
+}
+
+#[test]
+fn a_second_opening_is_refused_but_another_file_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    let error = refusal(options(folder.path()));
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(folder.path().to_str().unwrap()) && text.contains("--data"), "{text}");
+    let other = SqliteOptions { file_name: "other.db".into(), ..options(folder.path()) };
+    let other = Store::open_with(other, clock());
+    other.set("k", b"other");
+    assert_eq!(store.value("k"), None);
+}
+
+#[test]
+fn foreign_files_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larder.db");
+    fs::write(&path, b"dear diary").unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    fs::remove_file(&path).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs(a); PRAGMA journal_mode=WAL")
+        .unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    assert!(error.to_string().contains("larder.db"), "{error}");
+}
+
+#[test]
+fn a_newer_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path()).close();
+    let path = folder.path().join("larder.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    connection.close().unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+}
+
+#[test]
+fn broken_files_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    store.set("k", b"v");
+    store.close();
+    let path = folder.path().join("larder.db");
+    let sound = fs::read(&path).unwrap();
+    // The page of the schema, overwritten.
+    let mut broken = sound.clone();
+    broken[100..4096].fill(0xA5);
+    fs::write(&path, &broken).unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    // Cut after the first page.
+    fs::write(&path, &sound[..4096]).unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    // A table of ours is missing.
+    fs::write(&path, &sound).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("DROP TABLE journal").unwrap();
+    connection.close().unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(error.to_string().contains("journal"), "{error}");
+}
+
+#[test]
+fn an_empty_file_and_a_half_made_one_become_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("larder.db"), b"").unwrap();
+    fs::write(folder.path().join("larder.db.new"), b"half made").unwrap();
+    fs::write(folder.path().join("larder.db.new-journal"), b"half made").unwrap();
+    let store = Store::open(folder.path());
+    store.set("k", b"v");
+    store.close();
+    assert_eq!(picture(folder.path()).len(), 1);
+}
+
+#[test]
+fn a_log_without_its_file_is_not_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("larder.db-wal"), b"somebody's data").unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(error.to_string().contains("larder.db-wal"), "{error}");
+}
+
+#[test]
+fn a_folder_that_is_a_file_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("data");
+    fs::write(&folder, b"").unwrap();
+    let text = refusal(options(&folder)).to_string();
+    assert!(text.contains(folder.to_str().unwrap()), "{text}");
+}
+
+#[test]
+fn a_damaged_journal_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    store.set("k", b"v");
+    drop(store);
+    let connection = Connection::open(folder.path().join("larder.db")).unwrap();
+    connection.execute_batch("UPDATE journal SET batch = x'0100000000FF'").unwrap();
+    connection.close().unwrap();
+    let error = refusal(options(folder.path()));
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("larder check"), "{error}");
+}
+
+/// The tables and the journal as the first version wrote them.
+#[test]
+fn a_file_of_format_1_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Connection::open(folder.path().join("larder.db")).unwrap();
+    connection.execute_batch(include_str!("fixtures/format-1.sql")).unwrap();
+    connection.close().unwrap();
+    let store = Store::open(folder.path());
+    assert_eq!(store.value("in the table").unwrap(), b"folded");
+    assert_eq!(store.value("in the journal").unwrap(), b"journalled");
+    assert_eq!(store.value("removed"), None);
+    assert_eq!(store.value("flushed:1"), None);
+    let counter = store.increment("counter").unwrap();
+    assert_eq!((counter.value, counter.created), (42, false));
+    assert!(counter.cas > 1_000_000, "above all ids of the old process");
+    store.close();
+    let report = check(&services(&clock()), &options(folder.path()), &mut |_| {}).unwrap();
+    assert_eq!(report.findings, [""; 0]);
+}

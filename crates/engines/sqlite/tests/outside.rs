@@ -1,0 +1,176 @@
+//! Looking at a store from outside: check and backup.
+
+mod support;
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use larder_engine::{Expiry, ScanOrder, Scope};
+use larder_sqlite::{CheckReport, OpenError, SqliteOptions, backup, check, stores_in};
+use rusqlite::Connection;
+use support::{Store, clock, options, services};
+
+fn checked(options: &SqliteOptions) -> Result<CheckReport, OpenError> {
+    check(&services(&clock()), options, &mut |_| {})
+}
+
+#[test]
+fn a_sound_store_has_no_findings_stopped_or_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    assert!(matches!(checked(&options), Err(OpenError::Missing { .. })));
+    let store = Store::open(folder.path());
+    for number in 0..500 {
+        store.set(&format!("key{number}"), &vec![1; number * 10]);
+    }
+    store.set("long", &[2; 200_000]);
+    store.flush(Scope::Prefix(b"key1"), None);
+    assert!(matches!(checked(&options), Err(OpenError::Locked { .. })));
+    drop(store);
+    let report = checked(&options).unwrap();
+    assert_eq!(report.findings, [""; 0]);
+    assert!(!report.stopped_cleanly && report.journal_rows > 0);
+    Store::open(folder.path()).close();
+    let mut steps = Vec::new();
+    let report = check(&services(&clock()), &options, &mut |progress| steps.push(progress.step)).unwrap();
+    assert_eq!(report.findings, [""; 0]);
+    assert!(report.stopped_cleanly && report.is_sound() && report.journal_rows == 0 && !steps.is_empty());
+    assert_eq!(stores_in(&services(&clock()), folder.path()).unwrap(), ["larder.db"]);
+}
+
+/// Makes a store, plants a fault by SQL, and returns what the check finds.
+fn planted(fault: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    store.set("folded", b"v");
+    store.wait_until_folded();
+    store.set("one", b"v");
+    store.set("two", b"v");
+    store.set("three", b"v");
+    drop(store);
+    let connection = Connection::open(folder.path().join("larder.db")).unwrap();
+    connection.execute_batch(fault).unwrap();
+    connection.close().unwrap();
+    checked(&options(folder.path())).unwrap().findings
+}
+
+#[test]
+fn planted_faults_are_found() {
+    for (fault, word) in [
+        (
+            "UPDATE journal SET batch = CAST(batch || x'00' AS BLOB) WHERE seq = (SELECT min(seq) FROM journal)",
+            "checksum",
+        ),
+        ("DELETE FROM journal WHERE seq = (SELECT min(seq) + 1 FROM journal)", "missing"),
+        ("UPDATE items SET version = 999999999999", "never given"),
+        ("UPDATE items SET state = 64", "state"),
+        ("UPDATE items SET expiry = -1", "expiry"),
+        ("UPDATE items SET key = x''", "key"),
+        ("UPDATE meta SET value = 17 WHERE name = 'items'", "counts 17 items"),
+        ("INSERT INTO flushes VALUES(x'', 0, 999999999999)", "flush"),
+        ("DROP TABLE warm", "warm"),
+    ] {
+        let findings = planted(fault);
+        assert!(findings.iter().any(|finding| finding.contains(word)), "{fault}: {findings:?}");
+    }
+    assert_eq!(planted("SELECT 1"), [""; 0]);
+}
+
+#[test]
+fn damaged_pages_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    for number in 0..2000 {
+        store.set(&format!("key{number}"), &[1; 100]);
+    }
+    store.close();
+    let path = folder.path().join("larder.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let place = bytes.windows(7).rposition(|window| window == b"key1500").unwrap();
+    let middle = place / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0x5A);
+    fs::write(&path, &bytes).unwrap();
+    let report = checked(&options(folder.path())).unwrap();
+    assert!(!report.is_sound());
+    assert_eq!(fs::read(&path).unwrap(), bytes, "a check changes nothing");
+}
+
+#[test]
+fn a_backup_under_traffic_is_one_moment_of_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    for number in 0..2000 {
+        store.set(&format!("filler{number:04}"), &[3; 1000]);
+    }
+    let to = copies.path().join("larder.db");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let copying = scope.spawn(|| {
+            let report = backup(&services(&clock()), &options(folder.path()), &to, &mut |_| {});
+            over.store(true, Ordering::SeqCst);
+            report
+        });
+        // Two items written one after the other: a copy may have the first alone, never the second alone.
+        let mut number = 0;
+        while !over.load(Ordering::SeqCst) {
+            store.set("first", number.to_string().as_bytes());
+            store.set("second", number.to_string().as_bytes());
+            number += 1;
+        }
+        let report = copying.join().unwrap().unwrap();
+        assert_eq!(report.bytes, fs::metadata(&to).unwrap().len());
+    });
+    let report = checked(&options(copies.path())).unwrap();
+    assert_eq!(report.findings, [""; 0]);
+    let copy = Store::open(copies.path());
+    assert_eq!(
+        copy.scan(ScanOrder::Any, 100_000).iter().filter(|(key, _)| key.starts_with("filler")).count(),
+        2000
+    );
+    let number =
+        |key: &str| copy.value(key).map(|value| String::from_utf8(value).unwrap().parse::<u64>().unwrap());
+    if let Some(second) = number("second") {
+        let first = number("first").unwrap();
+        assert!(first == second || first == second + 1, "{first} and {second}");
+    }
+    store.set("after", b"the source goes on");
+    store.close();
+}
+
+#[test]
+fn a_backup_of_a_stopped_store_leaves_it_alone_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let store = Store::open(folder.path());
+    store.try_set("k", b"v", Expiry::NEVER).unwrap();
+    store.close();
+    let to = folder.path().join("copy.db");
+    let mut last = None;
+    backup(&services(&clock()), &options, &to, &mut |progress| last = Some(progress)).unwrap();
+    let last = last.unwrap();
+    assert_eq!(last.done, last.total);
+    let again = backup(&services(&clock()), &options, &to, &mut |_| {});
+    assert!(matches!(again, Err(OpenError::Exists { .. })));
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["copy.db", "larder.db", "larder.lock"]);
+    let nothing = SqliteOptions { file_name: "none.db".into(), ..options.clone() };
+    let missing = backup(&services(&clock()), &nothing, &folder.path().join("x.db"), &mut |_| {});
+    assert!(matches!(missing, Err(OpenError::Missing { .. })));
+    let copy = Store::open_with(SqliteOptions { file_name: "copy.db".into(), ..options }, clock());
+    assert_eq!(copy.value("k").unwrap(), b"v");
+}
+
+#[test]
+fn a_backup_of_a_killed_store_has_what_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    store.set("k", b"v");
+    drop(store);
+    backup(&services(&clock()), &options(folder.path()), &copies.path().join("larder.db"), &mut |_| {})
+        .unwrap();
+    assert_eq!(Store::open(copies.path()).value("k").unwrap(), b"v");
+}
