@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use crate::random::Distribution;
 
 /// Load a server that speaks a memcached protocol (or Redis' GET and SET) and report what it did
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, PartialEq, Debug, clap::Args)]
 pub struct Args {
     /// Where the server listens: HOST:PORT, or the path of a unix socket
     #[arg(default_value = "127.0.0.1:11211")]

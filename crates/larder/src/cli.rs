@@ -50,7 +50,7 @@ pub struct Cli {
 }
 
 /// What larder does besides running the server.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Print what a configuration file means, or every mistake in it
     CheckConfig {
@@ -69,6 +69,8 @@ pub enum Command {
         /// The folder to write, which must not exist yet
         to: PathBuf,
     },
+    /// Load a server that speaks a memcached protocol (or Redis' GET and SET) and report what it did
+    Bench(Box<larder_bench::Args>),
 }
 
 /// The command line split up; a wrong one, `--help` and `--version` come back as the error that prints them.
@@ -114,6 +116,17 @@ fn read_config(path: &Path) -> anyhow::Result<Vec<u8>> {
         anyhow::bail!("{name}: longer than {CONFIG_BYTES_MAX} bytes; name a configuration file");
     }
     Ok(content)
+}
+
+/// `larder bench`: the report to standard output and success, or what was wrong to standard error and 1.
+pub fn bench(arguments: &larder_bench::Args) -> ExitCode {
+    match larder_bench::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("larder bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `larder check-config FILE`: the plan to standard output and success, or every mistake to standard error and 1.

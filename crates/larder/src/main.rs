@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match cli.command {
+        Some(Command::Bench(arguments)) => cli::bench(&arguments),
         Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
         Some(Command::Check { .. } | Command::Backup { .. }) => {
             eprintln!("larder: this build cannot check or back up yet");
