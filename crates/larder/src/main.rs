@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use larder::cli::{self, Command};
 
+/// Requests are allocated by workers and freed by stores' threads, which the system's allocator takes badly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let program = cli::program(arguments.first().map(|name| name.as_os_str()).unwrap_or_default());
