@@ -144,6 +144,8 @@ pub struct Number {
     pub flags: u32,
     /// When it expires.
     pub expiry: Expiry,
+    /// When it expired before the command; the same unless the command set another expiry.
+    pub expiry_before: Expiry,
     /// Whether it was created by this command.
     pub created: bool,
     /// Whether the item is marked stale.

@@ -16,7 +16,7 @@ use crate::reply::{Deleted, Durability, Flushed, GetReply, Number, Reply, Sink, 
 use crate::request::{Arithmetic, Delete, Get, ScanOrder, ScanPage, Scope, Store};
 use crate::time::{Expiry, Timestamp};
 
-use super::command::{Command, HandOver, StoreCommand};
+use super::command::{Command, StoreCommand};
 use super::truth::{Decision, Due, TrueItem, decide};
 
 /// Keeps items in a map; decides by the kit's own rules. The measure of the other engines and of the kit itself.
@@ -26,18 +26,18 @@ pub struct ModelEngine {
 }
 
 #[derive(Default)]
-struct State {
-    items: BTreeMap<Vec<u8>, TrueItem>,
-    last_id: u64,
+pub(crate) struct State {
+    pub(crate) items: BTreeMap<Vec<u8>, TrueItem>,
+    pub(crate) last_id: u64,
     /// Flushes to come: scope (`None`: all) and second.
-    flushes: Vec<(Option<Vec<u8>>, Timestamp)>,
+    pub(crate) flushes: Vec<(Option<Vec<u8>>, Timestamp)>,
 }
 
 const ITEM_SIZE_MAX: u64 = 2 << 20;
 const LEVEL: Durability = Durability::Ram;
 
 impl State {
-    fn flush(&mut self, prefix: Option<&[u8]>) {
+    pub(crate) fn flush(&mut self, prefix: Option<&[u8]>) {
         match prefix {
             None => self.items.clear(),
             Some(prefix) => self.items.retain(|key, _| !key.starts_with(prefix)),
@@ -67,6 +67,12 @@ impl State {
 }
 
 impl ModelEngine {
+    /// What it holds, for an engine that keeps that elsewhere too.
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
     fn decide(&self, context: &Context<'_>, command: &Command) -> (Decision, u64) {
         self.state.lock().decide(command, context.now)
     }
@@ -89,24 +95,6 @@ pub(crate) fn found(item: &TrueItem) -> Found {
         stale: item.stale,
         token: if item.token_taken { Token::Taken } else { Token::Free },
         ..Found::default()
-    }
-}
-
-/// A store with its key and value, owned.
-pub(crate) fn owned(store: Store<'_>) -> StoreCommand {
-    StoreCommand {
-        mode: store.mode,
-        key: store.key.bytes().into(),
-        flags: store.flags,
-        expiry: store.expiry,
-        compare: store.compare,
-        new_cas: store.new_cas,
-        older: store.older,
-        vivify: store.vivify,
-        stale: store.stale,
-        token_taken: store.token_taken,
-        value: store.value.into_bytes(),
-        hand_over: HandOver::Owned,
     }
 }
 
@@ -142,7 +130,7 @@ impl Engine for ModelEngine {
     }
 
     fn store(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {
-        let (decision, version) = self.decide(context, &Command::Store(owned(store)));
+        let (decision, version) = self.decide(context, &StoreCommand::from(store).into());
         match (decision.due, decision.after) {
             (Due::Stored { size }, Some(item)) => {
                 Reply::done(Stored { cas: found(&item).cas, size, level: LEVEL, version })
@@ -165,11 +153,22 @@ impl Engine for ModelEngine {
         let command = Command::Arithmetic { key: key.bytes().into(), arithmetic: *arithmetic };
         let (decision, version) = self.decide(context, &command);
         match (decision.due, decision.after) {
-            (Due::Number { value, created }, Some(item)) => {
+            (Due::Number { value, created, expiry_before }, Some(item)) => {
                 let Found { cas, flags, expiry, stale, .. } = found(&item);
                 let token_taken = item.token_taken;
                 let level = LEVEL;
-                Reply::done(Number { value, cas, flags, expiry, created, stale, token_taken, level, version })
+                Reply::done(Number {
+                    value,
+                    cas,
+                    flags,
+                    expiry,
+                    expiry_before,
+                    created,
+                    stale,
+                    token_taken,
+                    level,
+                    version,
+                })
             }
             (due, _) => Reply::failed(refusal(&due)),
         }

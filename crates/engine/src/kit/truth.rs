@@ -45,7 +45,7 @@ pub(crate) enum Due {
     Found { item: TrueItem, token: Token, expiry_before: Expiry },
     Stored { size: usize },
     Deleted,
-    Number { value: u64, created: bool },
+    Number { value: u64, created: bool, expiry_before: Expiry },
     Touched,
     Flushed,
     Refused(ErrorKind),
@@ -226,7 +226,8 @@ fn decide_arithmetic(there: Option<TrueItem>, command: &Command, cas: Option<u64
             stale: false,
             token_taken: false,
         };
-        return Decision::changed(Due::Number { value: initial.value, created: true }, item);
+        let due = Due::Number { value: initial.value, created: true, expiry_before: initial.expiry };
+        return Decision::changed(due, item);
     };
     if arithmetic.compare.is_some() && arithmetic.compare != item.cas {
         return Decision::refused(ErrorKind::Exists, Some(item));
@@ -239,9 +240,10 @@ fn decide_arithmetic(there: Option<TrueItem>, command: &Command, cas: Option<u64
         Direction::Decrement => number - number.min(arithmetic.delta),
     };
     item.value = value.to_string().into();
+    let expiry_before = item.expiry;
     item.expiry = arithmetic.expiry.unwrap_or(item.expiry);
     item.cas = cas;
-    Decision::changed(Due::Number { value, created: false }, item)
+    Decision::changed(Due::Number { value, created: false, expiry_before }, item)
 }
 
 fn number_in(value: &[u8]) -> Option<u64> {
@@ -339,10 +341,11 @@ impl Truth {
             }
             (Due::Stored { size }, Outcome::Stored(stored)) => stored.size == *size,
             (Due::Deleted, Outcome::Deleted(deleted)) => decision.after.is_some() || deleted.cas == 0,
-            (Due::Number { value, created }, Outcome::Number(number)) => {
+            (Due::Number { value, created, expiry_before }, Outcome::Number(number)) => {
                 let item = decision.after.as_ref().expect("a counter stays");
                 (number.value, number.created) == (*value, *created)
                     && (number.flags, number.expiry) == (item.flags, item.expiry)
+                    && number.expiry_before == *expiry_before
                     && (number.stale, number.token_taken) == (item.stale, item.token_taken)
             }
             (Due::Touched, Outcome::Touched(touched)) => {
@@ -399,13 +402,14 @@ impl Decision {
             Due::Stored { size } => format!("stored size={size}"),
             Due::Deleted if self.after.is_none() => "deleted cas=0".into(),
             Due::Deleted => "deleted, with the new CAS".into(),
-            Due::Number { value, created } => {
+            Due::Number { value, created, expiry_before } => {
                 let item = self.after.as_ref().expect("a counter stays");
                 let created = if *created { " created" } else { "" };
                 let stale = if item.stale { " stale" } else { "" };
                 let taken = if item.token_taken { " token out" } else { "" };
-                let expiry = shown_expiry(item.expiry);
-                format!("number {value} flags={} expires {expiry}{created}{stale}{taken}", item.flags)
+                let (expiry, before) = (shown_expiry(item.expiry), shown_expiry(*expiry_before));
+                let flags = item.flags;
+                format!("number {value} flags={flags} expires {expiry} (before: {before}){created}{stale}{taken}")
             }
             Due::Touched => {
                 let item = self.after.as_ref().expect("a touched item stays");

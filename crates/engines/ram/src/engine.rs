@@ -111,6 +111,7 @@ impl Engine for RamEngine {
                 cas: next.cas,
                 flags: next.flags,
                 expiry: next.expiry,
+                expiry_before: current.as_ref().map_or(next.expiry, |current| current.expiry),
                 created,
                 stale: next.stale,
                 token_taken: next.token_taken,

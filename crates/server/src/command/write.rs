@@ -249,7 +249,8 @@ pub(super) fn counted(
                 hits.add(1)
             }
             let ttl = number.expiry.seconds_left(turn.now);
-            let number = protocol::Number { value: number.value, cas: number.cas, ttl, ttl_before: ttl };
+            let ttl_before = number.expiry_before.seconds_left(turn.now);
+            let number = protocol::Number { value: number.value, cas: number.cas, ttl, ttl_before };
             respond(form, &Response::Number(number), out);
             Ok(())
         }

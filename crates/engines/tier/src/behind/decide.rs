@@ -106,7 +106,7 @@ impl<C: Cache + ?Sized> Core<C> {
         let name = key.name();
         let tick = behind.now_tick(&*self.services.clock);
         let mut shard = behind.dirty.lock(name);
-        let Some(id) = shard.next_id(&behind.ids) else { return Attempt::NoIds };
+        let Some(id) = behind.ids.next() else { return Attempt::NoIds };
         let decided = match (shard.get(name), known) {
             (Some(entry), _) => command.decide(self.live_entry(entry, name, context.now), id, context.now),
             (None, Known::Read(item)) => {
@@ -346,6 +346,7 @@ impl Decide for Arithmetic {
                     cas: next.cas,
                     flags: next.flags,
                     expiry: next.expiry,
+                    expiry_before: current.as_ref().map_or(next.expiry, |current| current.expiry),
                     created,
                     stale: next.stale,
                     token_taken: next.token_taken,
