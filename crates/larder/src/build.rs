@@ -240,7 +240,11 @@ pub fn store_options(plan: &Plan, file: &std::path::Path) -> anyhow::Result<Sqli
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Err(anyhow!("{}: not the name of a file", path.display()));
     };
-    Ok(SqliteOptions { file_name: name.to_owned(), ..SqliteOptions::new(folder) })
+    Ok(SqliteOptions {
+        file_name: name.to_owned(),
+        item_size_max: plan.item_size_bytes_max,
+        ..SqliteOptions::new(folder)
+    })
 }
 
 fn tunables(plan: &Plan) -> anyhow::Result<Tunables> {

@@ -83,7 +83,7 @@ impl Engine for SqliteEngine {
         Description {
             name: "sqlite".into(),
             level: Durability::Local,
-            item_size_max: ITEM_SIZE_MAX,
+            item_size_max: self.running.shared.connector.options.value_bytes_max(),
             shared: false,
             ordering: Ordering::PerKey,
             versions: true,
@@ -127,7 +127,8 @@ impl Engine for SqliteEngine {
     }
 
     fn store(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {
-        if let Err(error) = check_size(&store.value, ITEM_SIZE_MAX) {
+        if let Err(error) = check_size(&store.value, self.running.shared.connector.options.value_bytes_max())
+        {
             return Reply::failed(error);
         }
         self.ask(context, Command::Store(StoreCommand::new(store)), AnswerTo::Stored)

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::engine::ITEM_SIZE_MAX;
+
 /// Settings of a store. [`SqliteOptions::new`] gives what suits most machines.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
@@ -10,6 +12,8 @@ pub struct SqliteOptions {
     pub folder: PathBuf,
     /// The file in it.
     pub file_name: String,
+    /// Largest value, in bytes; also bounds what append and prepend make. SQLite itself holds little under 10^9.
+    pub item_size_max: u64,
     /// Threads that read what is not in memory; at least 1.
     pub readers: usize,
     /// Bound on the bytes of commands that wait for the writer; beyond it commands are refused.
@@ -53,6 +57,7 @@ impl SqliteOptions {
         SqliteOptions {
             folder: folder.into(),
             file_name: "larder.db".into(),
+            item_size_max: ITEM_SIZE_MAX,
             readers: 2,
             queue_bytes: 64 << 20,
             journal_bytes: 8 << 20,
@@ -66,6 +71,11 @@ impl SqliteOptions {
             #[cfg(feature = "planted-bugs")]
             planted: None,
         }
+    }
+
+    /// Largest value taken, in bytes.
+    pub(crate) fn value_bytes_max(&self) -> u64 {
+        self.item_size_max.min(ITEM_SIZE_MAX)
     }
 
     /// Where the data is.

@@ -8,7 +8,6 @@ use larder_engine::{
 use hashbrown::HashMap;
 
 use super::statements::Statements;
-use crate::engine::ITEM_SIZE_MAX;
 use crate::error::{Certainty, command_error};
 use crate::flushes::Flushes;
 use crate::kept::{Kept, KeyBytes, Latest};
@@ -113,7 +112,8 @@ impl Decider<'_, '_> {
         let current = if store.is_unconditional() { None } else { self.current(&store.key)? };
         let id = self.plan.ids.next;
         let seen = current.as_ref().map(Kept::current);
-        let next = semantics::store(seen.as_ref(), &store.lent(), &store.value, id, ITEM_SIZE_MAX)?;
+        let bytes_max = self.shared.connector.options.value_bytes_max();
+        let next = semantics::store(seen.as_ref(), &store.lent(), &store.value, id, bytes_max)?;
         let version = self.plan.ids.take();
         let kept = Kept::after(&next, version, current.as_ref().map(|kept| &kept.value), &store.value);
         let stored = Stored { cas: kept.cas, size: kept.value.len(), level: Durability::Local, version };
@@ -155,6 +155,7 @@ impl Decider<'_, '_> {
             cas: kept.cas,
             flags: kept.flags,
             expiry: kept.expiry,
+            expiry_before: current.as_ref().map_or(kept.expiry, |current| current.expiry),
             created,
             stale: kept.stale,
             token_taken: kept.token_taken,
