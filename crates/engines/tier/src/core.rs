@@ -228,9 +228,10 @@ impl<C: Cache + ?Sized> Core<C> {
         let filled = answer(self.cache.fill(&asker.context(now), key.cached(), lease, fill)).await;
         match filled {
             Ok(true) => Ok(()),
+            // A lease may have been revoked by a flush that did not take this key, and an older copy be there still.
             Ok(false) => {
                 count(&self.counters.fills_refused);
-                Ok(())
+                if wrote { self.forget(asker, key).await } else { Ok(()) }
             }
             Err(error) => {
                 count(&self.counters.cache_errors);

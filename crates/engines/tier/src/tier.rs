@@ -55,6 +55,8 @@ impl<C: Cache + ?Sized> Tier<C> {
             tracks_access: cache.describe().tracks_access,
             level: if behind.is_some() { Durability::Queued } else { below.level },
             versions: below.versions || behind.is_some(),
+            // Queued writes come first.
+            scan_in_key_order: below.scan_in_key_order && behind.is_none(),
             ..below
         };
         let core = Arc::new(Core {
@@ -229,7 +231,9 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
     }
 
     fn memory_use(&self) -> MemoryUse {
-        self.core.store.memory_use()
+        // The queue first: what goes down meanwhile is counted twice rather than not at all.
+        let queued = self.core.behind.as_ref().map_or(MemoryUse::default(), Behind::memory_use);
+        queued.plus(self.core.store.memory_use())
     }
 
     fn stats(&self, sink: &mut dyn StatsSink) {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -10,7 +9,6 @@ use larder_engine::{Scope, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::held::Held;
-use super::ids::Ids;
 use super::room::Room;
 use crate::traffic::covers;
 
@@ -38,7 +36,6 @@ pub(crate) struct Shard {
     /// Keys whose item somebody reads in order to decide on it.
     watches: HashMap<Box<[u8]>, Watch, Hasher>,
     ages: Ages,
-    ids: Range<u64>,
 }
 
 /// The latest write of a key.
@@ -193,15 +190,6 @@ impl Dirty {
 }
 
 impl Shard {
-    /// The next id, also the version of a change. `None`: the reserved ids are used up.
-    #[inline]
-    pub fn next_id(&mut self, ids: &Ids) -> Option<u64> {
-        if self.ids.is_empty() {
-            self.ids = ids.take();
-        }
-        self.ids.next()
-    }
-
     /// The entry of a key.
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Entry> {

@@ -173,8 +173,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
     }
 
     fn reserve_if_low(&self) {
-        let low = self.behind().ids.left() < RESERVATION / 2;
-        if !low || self.progress.reserving.replace(true) {
+        if !self.behind().ids.wants_more() || self.progress.reserving.replace(true) {
             return;
         }
         let (core, asker) = (self.core.clone(), self.asker.clone());
@@ -281,7 +280,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
     fn admit_writers(&self, now: Duration) -> Option<Duration> {
         let behind = self.behind();
         let too_old = behind.oldest_age(now) > behind.options.dirty_age;
-        behind.room.admit(too_old, behind.ids.left() > 0, now)
+        behind.room.admit(too_old, behind.ids.any(), now)
     }
 
     /// Sleeps until something happens or something is due.

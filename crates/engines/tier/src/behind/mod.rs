@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use larder_engine::engine::StatsSink;
-use larder_engine::{Clock, EngineError};
+use larder_engine::{Clock, EngineError, MemoryUse};
 use parking_lot::Mutex;
 
 use crate::options;
@@ -75,7 +75,7 @@ impl Behind {
             options,
             dirty: Dirty::new(),
             room: Room::new(options.dirty_bytes),
-            ids: Ids::default(),
+            ids: Ids::new(),
             tick: AtomicU64::new(0),
             tick_length: (options.dirty_age / 8).clamp(TICK_MIN, TICK_MAX),
             idle: AtomicBool::new(false),
@@ -125,6 +125,11 @@ impl Behind {
     /// Writes that are not in the store yet.
     pub fn len(&self) -> usize {
         self.dirty.len()
+    }
+
+    /// What is queued; items that the store has in an older form are in both counts.
+    pub fn memory_use(&self) -> MemoryUse {
+        MemoryUse { items: self.len() as u64, bytes: self.room.bytes(), ..MemoryUse::default() }
     }
 
     fn note_error(&self, error: &EngineError) {

@@ -59,7 +59,7 @@ impl<C: Cache + ?Sized> Core<C> {
         let tick = behind.now_tick(&*self.services.clock);
         let stored = self.with_cached(key, |name| {
             let mut shard = behind.dirty.lock(name.bytes());
-            let version = shard.next_id(&behind.ids)?;
+            let version = behind.ids.next()?;
             let cas = set.new_cas.unwrap_or(version);
             let item = Held {
                 value: set.value.clone(),
