@@ -23,6 +23,7 @@ const RULES: &[Rule] = &[
     Rule { folder: "crates/engines/*", may_know: MayKnow::Only(&["larder-engine"]) },
     Rule { folder: "crates/larder", may_know: MayKnow::Everything },
     Rule { folder: "bench", may_know: MayKnow::Only(&["larder-protocol"]) },
+    Rule { folder: "crash", may_know: MayKnow::Only(&["larder-protocol"]) },
     Rule { folder: "xtask", may_know: MayKnow::Only(&[]) },
 ];
 
