@@ -4,6 +4,7 @@
 
 mod support;
 
+mod clients;
 mod conversations;
 mod statistics;
 mod time;

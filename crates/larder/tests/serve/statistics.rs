@@ -90,7 +90,8 @@ fn requests_are_counted(stack: Stack) {
     let client = &mut running.connect();
     let mut check = |requests: &str, answer: &str, expected: &[(&str, u64)]| {
         let counters: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
-        let grown: Vec<_> = counters.iter().copied().zip(growth(client, requests, answer, &counters)).collect();
+        let grown: Vec<_> =
+            counters.iter().copied().zip(growth(client, requests, answer, &counters)).collect();
         assert_eq!(grown, expected, "after {requests:?}");
     };
     check("set a 0 0 1\r\n1\r\n", "STORED\r\n", &[("cmd_set", 1), ("total_items", 1), ("cmd_get", 0)]);
@@ -119,8 +120,12 @@ fn requests_are_counted(stack: Stack) {
         "VALUE a 0 1\r\n1\r\nEND\r\n",
         &[("cmd_touch", 2), ("touch_hits", 1), ("touch_misses", 1), ("cmd_get", 0)],
     );
-    check("me a q\r\n", "EN\r\n", &[("cmd_meta", 0)]);
-    check("delete a\r\ndelete a\r\n", "DELETED\r\nNOT_FOUND\r\n", &[("delete_hits", 1), ("delete_misses", 1)]);
+    check("me b\r\n", "EN\r\n", &[("cmd_meta", 1), ("cmd_get", 0)]);
+    check(
+        "delete a\r\ndelete a\r\n",
+        "DELETED\r\nNOT_FOUND\r\n",
+        &[("delete_hits", 1), ("delete_misses", 1)],
+    );
     check("flush_all\r\n", "OK\r\n", &[("cmd_flush", 1)]);
     let large = format!("set a 0 0 1048577\r\n{}\r\n", "x".repeat(1_048_577));
     check(

@@ -242,7 +242,7 @@ impl Cut {
 
 /// Bytes as readable text of bounded length.
 pub fn shortened(bytes: &[u8]) -> String {
-    const SHOWN_BYTES_MAX: usize = 600;
+    const SHOWN_BYTES_MAX: usize = 300;
     let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
     match bytes.len() {
         0..=SHOWN_BYTES_MAX => format!("{shown}"),
