@@ -95,22 +95,7 @@ impl Client {
                 Payload::Reserved(writer)
             }
         };
-        Ok(self.engine.store(
-            context,
-            Store {
-                mode: store.mode,
-                key: Key::new(&store.key),
-                flags: store.flags,
-                expiry: store.expiry,
-                compare: store.compare,
-                new_cas: store.new_cas,
-                older: store.older,
-                vivify: store.vivify,
-                stale: store.stale,
-                token_taken: store.token_taken,
-                value,
-            },
-        ))
+        Ok(self.engine.store(context, Store { value, ..store.lent() }))
     }
 
     /// Asks for a place for the value of `store`.

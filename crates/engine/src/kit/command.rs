@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::error::{EngineError, ErrorKind};
 use crate::item::{Found, Token};
+use crate::key::Key;
 use crate::reply::{Deleted, Flushed, Number, Stored, Touched};
-use crate::request::{Arithmetic, Delete, Direction, Get, Initial, Mode, Older};
+use crate::request::{Arithmetic, Delete, Direction, Get, Initial, Mode, Older, Payload, Store};
 use crate::time::{Expiry, Timestamp};
 
 /// A command to an engine.
@@ -170,6 +171,25 @@ impl Command {
     }
 }
 
+impl From<Store<'_>> for StoreCommand {
+    fn from(store: Store<'_>) -> Self {
+        StoreCommand {
+            mode: store.mode,
+            key: store.key.bytes().into(),
+            flags: store.flags,
+            expiry: store.expiry,
+            compare: store.compare,
+            new_cas: store.new_cas,
+            older: store.older,
+            vivify: store.vivify,
+            stale: store.stale,
+            token_taken: store.token_taken,
+            value: store.value.into_bytes(),
+            hand_over: HandOver::Owned,
+        }
+    }
+}
+
 impl From<StoreCommand> for Command {
     fn from(store: StoreCommand) -> Self {
         Command::Store(store)
@@ -210,6 +230,23 @@ pub fn set(key: &[u8], value: &[u8]) -> StoreCommand {
 }
 
 impl StoreCommand {
+    /// As an engine takes it, with the value lent.
+    pub fn lent(&self) -> Store<'_> {
+        Store {
+            mode: self.mode,
+            key: Key::new(&self.key),
+            flags: self.flags,
+            expiry: self.expiry,
+            compare: self.compare,
+            new_cas: self.new_cas,
+            older: self.older,
+            vivify: self.vivify,
+            stale: self.stale,
+            token_taken: self.token_taken,
+            value: Payload::Borrowed(&self.value),
+        }
+    }
+
     /// The same with these flags.
     pub fn flags(self, flags: u32) -> Self {
         StoreCommand { flags, ..self }
@@ -317,7 +354,7 @@ impl Outcome {
 
 /// Bytes as a reader likes them: escaped, and cut when long.
 pub fn shown(bytes: &[u8]) -> String {
-    const SHOWN_MAX: usize = 48;
+    const SHOWN_MAX: usize = 24;
     if bytes.len() <= SHOWN_MAX {
         return format!("\"{}\"", bytes.escape_ascii());
     }

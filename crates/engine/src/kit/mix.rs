@@ -161,6 +161,11 @@ impl Mix {
         let mode = *random.pick(&modes[..if counter { 5 } else { 7 }]);
         let value = match counter {
             true => random.below(1_000_000).to_string(),
+            // Now and then one that spans sectors and pages.
+            false if random.chance(1, 4) => {
+                let filling = "-".repeat(random.below(6000) as usize);
+                format!("{}{}{filling},", self.name, self.writes)
+            }
             false => format!("{}{},", self.name, self.writes),
         };
         let compare = self.compare(random, index);

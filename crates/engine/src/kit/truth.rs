@@ -409,7 +409,9 @@ impl Decision {
                 let taken = if item.token_taken { " token out" } else { "" };
                 let (expiry, before) = (shown_expiry(item.expiry), shown_expiry(*expiry_before));
                 let flags = item.flags;
-                format!("number {value} flags={flags} expires {expiry} (before: {before}){created}{stale}{taken}")
+                format!(
+                    "number {value} flags={flags} expires {expiry} (before: {before}){created}{stale}{taken}"
+                )
             }
             Due::Touched => {
                 let item = self.after.as_ref().expect("a touched item stays");
