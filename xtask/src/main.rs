@@ -1,8 +1,9 @@
-//! The chores of larder: `cargo xtask test|services|tidy|fuzz`.
+//! The chores of larder: `cargo xtask test|bench|services|tidy|fuzz`.
 //!
 //! Every test run builds this program first, so it keeps to a handful of dependencies. A chore is
 //! one module; what they share (running a program, finding the repository) is in `command`.
 
+mod bench;
 mod command;
 mod fuzz;
 mod services;
@@ -23,6 +24,7 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand)]
 enum Chore {
     Test(test::Options),
+    Bench(bench::Options),
     Services(services::Options),
     Tidy(tidy::Options),
     Fuzz(fuzz::Options),
@@ -31,6 +33,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match CommandLine::parse().chore {
         Chore::Test(options) => test::run(&options),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Services(options) => services::run(&options),
         Chore::Tidy(options) => tidy::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),

@@ -109,6 +109,11 @@ pub(crate) fn install_all() -> Result<()> {
     install(&named(&[])?)
 }
 
+/// Installs those of these services that are missing.
+pub(crate) fn install_named(names: &[&str]) -> Result<()> {
+    install(&named(&names.iter().map(ToString::to_string).collect::<Vec<_>>())?)
+}
+
 /// The folder that holds the clients, absolute.
 pub(crate) fn folder() -> PathBuf {
     command::target_folder().join("services")
