@@ -83,7 +83,17 @@ impl<C: Cache + ?Sized> Flusher<C> {
 
     /// Reserves the first CAS ids; nothing may be written before.
     pub async fn reserve_first(&self) -> Result<(), EngineError> {
-        let ids = answer(self.core.store.reserve_ids(&self.context(), RESERVATION)).await?;
+        let reserved = answer(self.core.store.reserve_ids(&self.context(), RESERVATION)).await;
+        let ids = reserved.map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => EngineError::new(
+                ErrorKind::BadArgument,
+                format!(
+                    "write=behind is not possible above {}: it cannot reserve CAS ids; use write=through",
+                    self.core.store.describe().name
+                ),
+            ),
+            _ => error,
+        })?;
         self.behind().ids.add(ids);
         Ok(())
     }
