@@ -6,3 +6,4 @@ pub mod config;
 mod log;
 mod metrics;
 pub mod run;
+pub mod stores;

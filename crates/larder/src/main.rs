@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use larder::cli::{self, Command};
+use larder::stores;
 
 /// Requests are allocated by workers and freed by stores' threads, which the system's allocator takes badly.
 #[global_allocator]
@@ -18,10 +19,8 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Bench(arguments)) => cli::bench(&arguments),
         Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
-        Some(Command::Check { .. } | Command::Backup { .. }) => {
-            eprintln!("larder: this build cannot check or back up yet");
-            ExitCode::FAILURE
-        }
+        Some(Command::Check { dir }) => stores::check(&dir),
+        Some(Command::Backup { dir, to }) => stores::back_up(&dir, &to),
         None => larder::run::run(&cli.options, program),
     }
 }
