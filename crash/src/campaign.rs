@@ -42,6 +42,10 @@ pub struct Options {
     pub rounds_per_folder: u64,
     /// How many of a hundred rounds end with a clean stop instead of a kill.
     pub clean_stops_percent: u64,
+    /// How many of a hundred rounds have flush_all among their commands.
+    pub flush_rounds_percent: u64,
+    /// What the audit demands; [`level_of`] the store, but for an audit that is meant to find something.
+    pub level: Level,
 }
 
 /// Sums of a campaign.
@@ -167,7 +171,7 @@ impl<'o> Folder<'o> {
         let server = Server::start(&options.recipe, directory.path())?;
         Ok(Folder {
             options,
-            level: level_of(&options.recipe.store),
+            level: options.level,
             directory,
             audits: keys.iter().map(|key| KeyAudit::new(&key.name)).collect(),
             counters,
@@ -194,7 +198,7 @@ impl<'o> Folder<'o> {
     /// Load, end, restart, audit.
     fn round(&mut self, round: u64, report: &mut Report) -> Result<()> {
         let mut random = Random::new(self.options.seed, round << 16);
-        let flushes = random.percent(10);
+        let flushes = random.percent(self.options.flush_rounds_percent);
         let ended = match random.percent(self.options.clean_stops_percent) {
             true => End::CleanStop,
             false => End::Kill,
@@ -324,7 +328,8 @@ impl<'o> Folder<'o> {
             }
         }
         for operations in &mut by_key {
-            operations.sort_by_key(|operation| (operation.invoked.order_us, operation.client, operation.index));
+            operations
+                .sort_by_key(|operation| (operation.invoked.order_us, operation.client, operation.index));
         }
         if !flushes {
             for (key, counter) in &mut self.counters {

@@ -268,8 +268,7 @@ impl<'a> Search<'a> {
         for other in self.under_way.iter_mut().flatten() {
             other.after &= keep_others;
         }
-        self.cases =
-            kept.into_iter().map(|case| Case { done: case.done & keep_others, ..case }).collect();
+        self.cases = kept.into_iter().map(|case| Case { done: case.done & keep_others, ..case }).collect();
         if !self.cases.is_empty() {
             return Ok(Vec::new());
         }
@@ -333,7 +332,8 @@ impl<'a> Search<'a> {
                 let Some(UnderWay { operation, after }) = under_way else { continue };
                 let is_ready = case.done >> slot & 1 == 0 && after & !case.done == 0;
                 let is_answered = operation.answered.is_some();
-                if !is_ready || !operation.action.is_look() || (!is_answered && operation.action.may_change()) {
+                if !is_ready || !operation.action.is_look() || (!is_answered && operation.action.may_change())
+                {
                     continue;
                 }
                 self.execute(operation, &case.state, states);

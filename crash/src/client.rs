@@ -208,8 +208,7 @@ impl<'k> Client<'k> {
     fn ask(&mut self, steps: &[Step], key: &str, invoked: Moment, output: &mut Vec<u8>) {
         self.opaque += 1;
         let Step { action, is_quiet, .. } = &steps[0];
-        let wording =
-            Wording { dialect: self.dialect, key, is_quiet: *is_quiet, opaque: self.opaque };
+        let wording = Wording { dialect: self.dialect, key, is_quiet: *is_quiet, opaque: self.opaque };
         wording.encode(action, output).expect("the planner says only what the dialect can say");
         self.expected.push_back(Expected {
             first: self.log.operations.len(),
@@ -220,13 +219,8 @@ impl<'k> Client<'k> {
         for step in steps {
             let index = self.log.operations.len() as u64;
             let key = if step.action == Action::Flush { ALL_KEYS } else { step.key };
-            let operation = Operation {
-                client: self.id,
-                index,
-                action: step.action.clone(),
-                invoked,
-                answered: None,
-            };
+            let operation =
+                Operation { client: self.id, index, action: step.action.clone(), invoked, answered: None };
             self.log.operations.push((key, operation));
         }
     }

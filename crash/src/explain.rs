@@ -150,9 +150,8 @@ impl Scene<'_> {
             return self.fault_of_number(number);
         }
         let Some(pieces) = value.pieces() else { return Fault::Invented };
-        let is_written = |piece: &Piece| {
-            piece.key == self.key && self.written.contains(&(piece.client, piece.sequence))
-        };
+        let is_written =
+            |piece: &Piece| piece.key == self.key && self.written.contains(&(piece.client, piece.sequence));
         if pieces.is_empty() || !pieces.iter().all(is_written) {
             return Fault::Invented;
         }

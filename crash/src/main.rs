@@ -40,6 +40,9 @@ struct CommandLine {
     /// Rounds on one data folder before a fresh one
     #[arg(long, value_name = "N", default_value_t = 25)]
     rounds_per_folder: u64,
+    /// How many of a hundred rounds have flush_all among their commands
+    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
+    flush_rounds: u64,
 }
 
 /// Bounds of a round's load: long enough for batches to build up, short enough for a thousand kills.
@@ -66,12 +69,9 @@ fn run(line: CommandLine) -> Result<ExitCode> {
     }
     let seed = line.seed.unwrap_or_else(new_seed);
     let options = Options {
-        recipe: Recipe {
-            program,
-            store: line.store,
-            memory_mib: line.memory,
-            threads: line.threads,
-        },
+        level: campaign::level_of(&line.store),
+        flush_rounds_percent: line.flush_rounds,
+        recipe: Recipe { program, store: line.store, memory_mib: line.memory, threads: line.threads },
         seed,
         length: match (line.kills, line.minutes) {
             (Some(kills), _) => Length::Rounds(kills),
@@ -166,7 +166,10 @@ fn summarise(options: &Options, report: &Report) -> ExitCode {
         Length::Rounds(kills) => format!("crash --kills {kills}"),
         Length::Time(time) => format!("soak --minutes {}", time.as_secs() / 60),
     };
-    println!("repeat with: cargo xtask {length} --seed {} --store \"{}\"", options.seed, options.recipe.store);
+    println!(
+        "repeat with: cargo xtask {length} --seed {} --store \"{}\"",
+        options.seed, options.recipe.store
+    );
     let sound = report.findings.is_empty() && totals.undecided == 0;
     println!("{}", if sound { "nothing lost, nothing invented" } else { "FAILED" });
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -272,9 +272,7 @@ impl State {
 
     /// Whether there is no item, or its time has come for certain.
     pub fn is_surely_gone(&self, now: Seconds) -> bool {
-        self.item
-            .as_ref()
-            .is_none_or(|item| item.expiry.is_some_and(|expiry| now.first >= expiry.last))
+        self.item.as_ref().is_none_or(|item| item.expiry.is_some_and(|expiry| now.first >= expiry.last))
     }
 }
 
@@ -327,9 +325,7 @@ fn decide(item: Option<Item>, compared: Option<Compared>, action: &Action, now: 
             decide_arithmetic(item, *direction, *delta, *vivify, now)
         }
         Action::Touch { ttl } => match item {
-            Some(item) => {
-                Decision::left(Due::Touched, Some(Item { expiry: expiry(*ttl, now), ..item }))
-            }
+            Some(item) => Decision::left(Due::Touched, Some(Item { expiry: expiry(*ttl, now), ..item })),
             None => Decision::left(Due::NotFound, None),
         },
         Action::Flush => Decision::left(Due::Flushed, None),
@@ -387,12 +383,7 @@ fn decide_get(item: Option<Item>, action: &Action, now: Seconds) -> Vec<Decision
         .collect()
 }
 
-fn decide_store(
-    item: Option<Item>,
-    compared: Option<Compared>,
-    action: &Action,
-    now: Seconds,
-) -> Decision {
+fn decide_store(item: Option<Item>, compared: Option<Compared>, action: &Action, now: Seconds) -> Decision {
     let Action::Store { mode, value, flags, ttl, compare, older_marks_stale, vivify } = action else {
         unreachable!("asked for stores only")
     };

@@ -244,15 +244,7 @@ impl Planner {
     fn guarded(&mut self, mode: StoreMode, value: Value, compare: u64) -> Action {
         let older_marks_stale = self.dialect == Dialect::Meta && self.random.percent(50);
         let flags = self.random.below(1000) as u32;
-        Action::Store {
-            mode,
-            value,
-            flags,
-            ttl: 0,
-            compare: Some(compare),
-            older_marks_stale,
-            vivify: None,
-        }
+        Action::Store { mode, value, flags, ttl: 0, compare: Some(compare), older_marks_stale, vivify: None }
     }
 
     fn delete(&mut self, key: usize) -> Action {

@@ -119,7 +119,11 @@ impl Server {
             // There is no other way to wait for a child with a deadline.
             std::thread::sleep(Duration::from_millis(5));
         }
-        bail!("the server did not stop within {} s; its log ends with:\n{}", PATIENCE.as_secs(), tail(&self.log))
+        bail!(
+            "the server did not stop within {} s; its log ends with:\n{}",
+            PATIENCE.as_secs(),
+            tail(&self.log)
+        )
     }
 }
 

@@ -21,9 +21,9 @@ impl Value {
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         // FNV-1a: the same in every run, so a seed repeats the search too.
-        let hash = bytes
-            .iter()
-            .fold(0xCBF2_9CE4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
+        let hash = bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+        });
         Value { hash, bytes }
     }
 

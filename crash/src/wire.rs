@@ -2,8 +2,8 @@
 
 use larder_protocol::client::{BinaryReply, MetaReply, NotInForm, Reply, encode_request};
 use larder_protocol::{
-    Arithmetic, BinaryForm, Command, Delete, ExpTime, FlagSet, Form, Get, Keys, Lookup, MetaCommand, MetaForm,
-    Opcode, Protocol, Request, Store, TextForm, Touch,
+    Arithmetic, BinaryForm, Command, Delete, ExpTime, FlagSet, Form, Get, Keys, Lookup, MetaCommand,
+    MetaForm, Opcode, Protocol, Request, Store, TextForm, Touch,
 };
 
 use crate::operation::{Action, Direction, MetaHit, Outcome, StoreMode, Token};
@@ -91,10 +91,9 @@ impl Wording<'_> {
 
 fn command<'a>(dialect: Dialect, key: &'a [u8], action: &'a Action) -> Result<Command<'a>, NotInForm> {
     Ok(match action {
-        Action::Get { touch, .. } if dialect == Dialect::Classic => Command::Get(Get {
-            keys: Keys::from_line(key).ok_or(NotInForm)?,
-            touch: touch.map(ExpTime),
-        }),
+        Action::Get { touch, .. } if dialect == Dialect::Classic => {
+            Command::Get(Get { keys: Keys::from_line(key).ok_or(NotInForm)?, touch: touch.map(ExpTime) })
+        }
         Action::Get { touch, vivify, recache_seconds, .. } => Command::Lookup(Lookup {
             key,
             touch: touch.map(ExpTime),
