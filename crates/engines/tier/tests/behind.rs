@@ -372,6 +372,28 @@ fn a_flush_takes_what_is_queued_and_spares_what_comes_after() {
 }
 
 #[test]
+fn what_is_written_on_a_flushed_key_is_not_flushed_with_it() {
+    let bench = bench();
+    bench.store.put(&bench.context(), b"k", b"old");
+    bench.store.hold();
+    let flush = bench.start(flush_all());
+    bench.store.wait_for(1);
+    // The store is empty now, but the flush is not over: an add that the store lets pass must not go with it.
+    bench.apply(0);
+    let add = bench.start(store(Mode::Add, b"k", b"new"));
+    let set_meanwhile = bench.start(set(b"other", b"v"));
+    assert!(flush.outcome().is_none() && add.outcome().is_none() && set_meanwhile.outcome().is_none());
+    bench.store.release(&bench.context());
+    bench.until("the add is done", |_| add.outcome().is_some());
+    assert!(matches!(add.outcome(), Some(Outcome::Stored(_))));
+    assert_eq!(bench.value(b"k"), text("new"));
+    bench.until("the set is done", |_| set_meanwhile.outcome().is_some());
+    drained(&bench);
+    assert_eq!(bench.store.value(&bench.context(), b"k"), text("new"));
+    assert_eq!(bench.value(b"other"), text("v"));
+}
+
+#[test]
 fn a_flush_the_store_refuses_loses_nothing() {
     let bench = bench();
     bench.store.hold();
@@ -380,10 +402,11 @@ fn a_flush_the_store_refuses_loses_nothing() {
     let flush = bench.start(flush_all());
     bench.store.finish(0, &bench.context());
     bench.store.wait_for(1);
-    bench.run(set(b"k", b"w"));
+    let held_back = bench.start(set(b"k", b"w"));
     bench.store.fail(0, ErrorKind::Unavailable);
     bench.until("the flush has failed", |_| flush.outcome().is_some());
     assert!(matches!(flush.outcome(), Some(Outcome::Refused(ErrorKind::Unavailable, _))));
+    bench.until("the set is done", |_| held_back.outcome().is_some());
     bench.store.release(&bench.context());
     drained(&bench);
     assert_eq!(bench.store.value(&bench.context(), b"k"), text("w"));

@@ -77,7 +77,7 @@ impl<C: Cache + ?Sized> Core<C> {
         if open {
             match self.decide_now(behind, context, &owned, &command, Known::Nothing) {
                 Attempt::Decided(answer) => return Reply::Ready(answer),
-                Attempt::NoIds => {}
+                Attempt::Closed => {}
                 Attempt::Unknown(watch) => return self.decide_later(context, owned, command, Some(watch)),
             }
         }
@@ -106,7 +106,10 @@ impl<C: Cache + ?Sized> Core<C> {
         let name = key.name();
         let tick = behind.now_tick(&*self.services.clock);
         let mut shard = behind.dirty.lock(name);
-        let Some(id) = behind.ids.next() else { return Attempt::NoIds };
+        if shard.is_flushing(name) {
+            return Attempt::Closed;
+        }
+        let Some(id) = behind.ids.next() else { return Attempt::Closed };
         let decided = match (shard.get(name), known) {
             (Some(entry), _) => command.decide(self.live_entry(entry, name, context.now), id, context.now),
             (None, Known::Read(item)) => {
@@ -158,7 +161,7 @@ impl<C: Cache + ?Sized> Core<C> {
                 match core.decide_now(behind, &context, &key, &command, known) {
                     Attempt::Decided(answer) => return answer,
                     Attempt::Unknown(again) => watch = Some(again),
-                    Attempt::NoIds => {
+                    Attempt::Closed => {
                         let bytes = entry_bytes(key.name(), command.value_length());
                         let until = behind.wait_until(core.services.clock.elapsed());
                         behind.room_for(&asker.worker, bytes, until).await?;
@@ -275,8 +278,8 @@ enum Attempt<T> {
     Decided(Result<T, EngineError>),
     /// The store must be asked; the watch on the key.
     Unknown(u64),
-    /// CAS ids have run out.
-    NoIds,
+    /// CAS ids have run out, or a flush is under way: to be tried again when writers are let in.
+    Closed,
 }
 
 struct StoreCommand {

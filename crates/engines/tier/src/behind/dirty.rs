@@ -35,6 +35,8 @@ pub(crate) struct Shard {
     ready: VecDeque<Name>,
     /// Keys whose item somebody reads in order to decide on it.
     watches: HashMap<Box<[u8]>, Watch, Hasher>,
+    /// The prefix that a flush under way empties.
+    flushing: Option<Box<[u8]>>,
     ages: Ages,
 }
 
@@ -332,6 +334,26 @@ impl Shard {
             self.ages.remove(entry.tick);
         }
         room.changed(0, entry.bytes(name));
+    }
+
+    /// Holds back the writes of a scope until [`Shard::end_flush`]: some of what they would look at is flushed already,
+    /// some not yet, and the flush would take with the old entries those made on what it has done.
+    pub fn begin_flush(&mut self, scope: Scope<'_>) {
+        self.flushing = Some(match scope {
+            Scope::All => Box::default(),
+            Scope::Prefix(prefix) => prefix.into(),
+        });
+    }
+
+    /// Lets the writes of the scope go on.
+    pub fn end_flush(&mut self) {
+        self.flushing = None;
+    }
+
+    /// Whether a flush under way holds back the writes of a key.
+    #[inline]
+    pub fn is_flushing(&self, name: &[u8]) -> bool {
+        self.flushing.as_deref().is_some_and(|prefix| name.starts_with(prefix))
     }
 
     /// Drops the entries of a scope: the store has been flushed. Nothing may be on its way.

@@ -37,8 +37,8 @@ impl<C: Cache + ?Sized> Core<C> {
         Reply::Pending(Operation::waiting(completion))
     }
 
-    /// The store, the cache, then the queue: a reader sees a queued write until it is gone everywhere.
-    /// Nothing is on its way to the store, and nothing is sent until this has ended.
+    /// The store, the cache, then the queue: a reader sees a queued write until it is gone everywhere. Writers wait
+    /// meanwhile, so that a key is flushed at one moment: when its shard drops it. Nothing is on its way to the store, and nothing is sent until this has ended.
     pub(super) async fn flush_queued(
         &self,
         behind: &Behind,
@@ -46,12 +46,17 @@ impl<C: Cache + ?Sized> Core<C> {
         prefix: Option<&[u8]>,
     ) -> Result<Flushed, EngineError> {
         let scope = prefix.map_or(Scope::All, Scope::Prefix);
+        behind.dirty.shards().iter().for_each(|shard| shard.lock().begin_flush(scope));
         let flushing = self.traffic.flush();
         let reply = self.store.flush(&asker.context(self.now()), scope, None);
-        let flushed = self.flush_both(asker, scope, None, flushing, reply).await?;
+        let flushed = self.flush_both(asker, scope, None, flushing, reply).await;
         for shard in behind.dirty.shards() {
-            shard.lock().drop_scope(scope, &behind.room);
+            let mut shard = shard.lock();
+            if flushed.is_ok() {
+                shard.drop_scope(scope, &behind.room);
+            }
+            shard.end_flush();
         }
-        Ok(flushed)
+        flushed
     }
 }

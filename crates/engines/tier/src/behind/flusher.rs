@@ -290,7 +290,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
     fn admit_writers(&self, now: Duration) -> Option<Duration> {
         let behind = self.behind();
         let too_old = behind.oldest_age(now) > behind.options.dirty_age;
-        behind.room.admit(too_old, behind.ids.any(), now)
+        behind.room.admit(too_old, behind.ids.any() && !self.progress.flushing.get(), now)
     }
 
     /// Sleeps until something happens or something is due.

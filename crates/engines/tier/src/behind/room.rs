@@ -88,13 +88,13 @@ impl Room {
         completion
     }
 
-    /// Lets writers in as far as there is room, and sends away those whose time is over. The next deadline, if any.
-    pub fn admit(&self, too_old: bool, has_ids: bool, now: Duration) -> Option<Duration> {
+    /// Lets writers in as far as there is room and writing is possible at all, and sends away those whose time is over. The next deadline, if any.
+    pub fn admit(&self, too_old: bool, may_write: bool, now: Duration) -> Option<Duration> {
         let mut queue = self.queue.lock();
         queue.too_old = too_old;
         let mut used = self.bytes();
         while let Some(first) = queue.waiting.front() {
-            if too_old || !has_ids || !self.has_room(used, first.bytes) {
+            if too_old || !may_write || !self.has_room(used, first.bytes) {
                 break;
             }
             used = used.saturating_add(first.bytes);

@@ -53,12 +53,15 @@ impl<C: Cache + ?Sized> Core<C> {
         }
     }
 
-    /// Puts the entry, unless CAS ids have run out.
+    /// Puts the entry, unless CAS ids have run out or a flush is under way.
     #[inline]
     fn try_set(&self, behind: &Behind, now: Timestamp, key: Key<'_>, set: &PlainSet) -> Option<Stored> {
         let tick = behind.now_tick(&*self.services.clock);
         let stored = self.with_cached(key, |name| {
             let mut shard = behind.dirty.lock(name.bytes());
+            if shard.is_flushing(name.bytes()) {
+                return None;
+            }
             let version = behind.ids.next()?;
             let cas = set.new_cas.unwrap_or(version);
             let item = Held {
