@@ -73,7 +73,10 @@ pub trait Cache: Engine {
     /// Announces that the store is about to be asked for `key`.
     fn lease(&self, key: Key<'_>) -> Option<Lease>;
 
-    /// Keeps an answer of the store. `false`: refused, or there was no room; nothing older was left behind.
+    /// Keeps an answer of the store. `false`: there was no room, and nothing older was left behind; or it was refused.
+    ///
+    /// A write whose fill was refused calls [`Cache::invalidate`] before it is acknowledged: if it was refused because of
+    /// an invalidation, a read from before the write may have been filled since.
     fn fill(&self, context: &Context<'_>, key: Key<'_>, lease: &Lease, fill: Fill) -> Reply<bool>;
 
     /// Forgets the key and refuses fills under leases taken before.
