@@ -1,16 +1,15 @@
-//! The tables of exchanges against a running server, so that the tables themselves are checked.
+//! The tables of exchanges against Debian's memcached, so that the tables themselves are checked.
 //!
-//! `LARDER_PEER=127.0.0.1:11211 cargo test -p larder-protocol --test peer -- --ignored`
-//! The server's items are flushed. Every exchange that differs is listed; those that the tables mark as
-//! larder's own (`==larder`) are left out.
+//! Every exchange that differs is listed; those that the tables mark as larder's own (`==larder`) are left out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::panic::catch_unwind;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use common::exchange::{Exchange, Piece, assert_answer, load};
@@ -38,14 +37,43 @@ fn check(address: &str, exchange: &Exchange) -> Result<(), String> {
         .map_err(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
 }
 
+/// Debian's memcached on a free port, ended with the test.
+struct Memcached(Child, String);
+
+impl Memcached {
+    fn start() -> Memcached {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new("memcached")
+            .args(["-u", "nobody", "-l", "127.0.0.1", "-p", &port.to_string()])
+            .spawn()
+            .expect("memcached starts (cargo xtask services install brings it)");
+        let address = format!("127.0.0.1:{port}");
+        let server = Memcached(child, address);
+        while TcpStream::connect(&server.1).is_err() {
+            std::thread::yield_now();
+        }
+        server
+    }
+}
+
+impl Drop for Memcached {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 #[test]
-#[ignore = "needs a running server: LARDER_PEER=host:port"]
-fn a_running_server_answers_the_same() {
-    let address = std::env::var("LARDER_PEER").expect("LARDER_PEER names the server as host:port");
+fn memcached_answers_the_same() {
+    if std::env::var_os("LARDER_TEST_QUICK").is_some() {
+        eprintln!("left out: needs memcached");
+        return;
+    }
+    let server = Memcached::start();
     let differing: Vec<String> = load()
         .iter()
         .filter(|exchange| !exchange.is_larders_own)
-        .filter_map(|exchange| check(&address, exchange).err())
+        .filter_map(|exchange| check(&server.1, exchange).err())
         .collect();
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
 }
