@@ -44,7 +44,8 @@ impl Memcached {
     fn start() -> Memcached {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new("memcached")
-            .args(["-u", "nobody", "-l", "127.0.0.1", "-p", &port.to_string()])
+            // `lru_crawler enable` fails where the crawler runs already.
+            .args(["-u", "nobody", "-l", "127.0.0.1", "-p", &port.to_string(), "-o", "no_lru_crawler"])
             .spawn()
             .expect("memcached starts (cargo xtask services install brings it)");
         let address = format!("127.0.0.1:{port}");
