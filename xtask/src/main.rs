@@ -1,10 +1,11 @@
-//! The chores of larder: `cargo xtask test|bench|services|tidy|fuzz`.
+//! The chores of larder: `cargo xtask test|bench|crash|soak|services|tidy|fuzz`.
 //!
 //! Every test run builds this program first, so it keeps to a handful of dependencies. A chore is
 //! one module; what they share (running a program, finding the repository) is in `command`.
 
 mod bench;
 mod command;
+mod crash;
 mod fuzz;
 mod services;
 mod test;
@@ -25,6 +26,8 @@ pub(crate) struct CommandLine {
 enum Chore {
     Test(test::Options),
     Bench(bench::Options),
+    Crash(crash::CrashOptions),
+    Soak(crash::SoakOptions),
     Services(services::Options),
     Tidy(tidy::Options),
     Fuzz(fuzz::Options),
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().chore {
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Crash(options) => crash::crash(&options),
+        Chore::Soak(options) => crash::soak(&options),
         Chore::Services(options) => services::run(&options),
         Chore::Tidy(options) => tidy::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
