@@ -89,15 +89,28 @@ pub struct Progress {
     pub data_bytes: u64,
 }
 
+/// What a disk may take longer than `dirty_age`, in milliseconds.
+const GRACE_MS: u64 = 2000;
+/// The server's `dirty_age` where the expression names none, in milliseconds.
+const DIRTY_AGE_MS: u64 = 1000;
+
 /// The level a store expression promises.
 pub fn level_of(store: &str) -> Level {
     let store: String = store.chars().filter(|character| !character.is_whitespace()).collect();
     if !store.contains("sqlite") {
         Level::Ram
     } else if store.contains("write=behind") {
-        Level::Queued
+        Level::Queued { age_max_us: (dirty_age_ms(&store).unwrap_or(DIRTY_AGE_MS) + GRACE_MS) * 1000 }
     } else {
         Level::Local
+    }
+}
+
+fn dirty_age_ms(store: &str) -> Option<u64> {
+    let age = store.split_once("dirty_age=")?.1.split([',', ')']).next()?;
+    match age.strip_suffix("ms") {
+        Some(number) => number.parse().ok(),
+        None => age.strip_suffix('s')?.parse::<u64>().ok().map(|seconds| seconds * 1000),
     }
 }
 
@@ -367,7 +380,7 @@ impl<'o> Folder<'o> {
         totals.operations += 1;
         match &operation.answered {
             None => totals.unanswered += 1,
-            Some((_, Outcome::Failed(words))) if self.level != Level::Queued => {
+            Some((_, Outcome::Failed(words))) if !matches!(self.level, Level::Queued { .. }) => {
                 report.findings.push(format!("the server refuses without reason: {words}: {operation}"));
             }
             Some((_, outcome)) => totals.acknowledged_writes += u64::from(outcome.is_acknowledged_write()),
@@ -419,7 +432,7 @@ impl<'o> Folder<'o> {
             _ => None,
         };
         let level = match (self.level, ended) {
-            (Level::Queued, End::CleanStop) => Level::Local,
+            (Level::Queued { .. }, End::CleanStop) => Level::Local,
             (level, _) => level,
         };
         if let (Some(start), Some(shown), false) = (counter.shown, shown, flushes)

@@ -28,8 +28,12 @@ const UNDER_WAY_MAX: usize = 128;
 pub enum Level {
     /// Nothing: a restart finds an empty store.
     Ram,
-    /// A clean stop. A kill may take back the last changes of a key, never one from the middle.
-    Queued,
+    /// A clean stop. A kill may take back the last changes of a key, never one from the middle, and none that was
+    /// followed by another one longer ago than this.
+    Queued {
+        /// In microseconds.
+        age_max_us: u64,
+    },
     /// A kill.
     Local,
 }
@@ -82,8 +86,8 @@ struct Search<'a> {
     under_way: Vec<Option<UnderWay<'a>>>,
     cases: HashSet<Case>,
     end: Moment,
-    /// With [`Level::Queued`]: every state that the key may have had.
-    visited: Option<HashSet<State>>,
+    /// With [`Level::Queued`]: every state that the key may have had, and until when.
+    visited: Option<HashMap<State, u64>>,
 }
 
 impl KeyAudit {
@@ -112,12 +116,15 @@ impl KeyAudit {
         end: Moment,
     ) -> Result<(), Failure> {
         self.learn(operations);
-        let is_queued = level == Level::Queued && ended == End::Kill;
+        let age_max_us = match (level, ended) {
+            (Level::Queued { age_max_us }, End::Kill) => Some(age_max_us),
+            _ => None,
+        };
         let mut search = Search {
             under_way: Vec::new(),
             cases: self.states.iter().map(|state| Case { state: state.clone(), done: 0 }).collect(),
             end,
-            visited: is_queued.then(|| self.states.iter().cloned().collect()),
+            visited: age_max_us.map(|_| HashMap::new()),
         };
         let mut slots = vec![0; operations.len()];
         for (position, event) in events(operations) {
@@ -125,7 +132,8 @@ impl KeyAudit {
             match event {
                 Event::Request => slots[position] = search.begin(operation)?,
                 Event::Answer => {
-                    let before = search.answer(slots[position])?;
+                    let now_us = operation.answered.as_ref().map_or(0, |(moment, _)| moment.order_us);
+                    let before = search.answer(slots[position], now_us)?;
                     if search.cases.is_empty() {
                         let history = tail(operations, operation);
                         return Err(self.violation(operation, &before, end, history));
@@ -134,11 +142,11 @@ impl KeyAudit {
                 }
             }
         }
-        let states = search.finish()?;
+        let states = search.finish(age_max_us.unwrap_or(0))?;
         self.remember(states.iter());
         self.states = match level {
             Level::Ram => vec![State::default()],
-            Level::Local | Level::Queued => states.into_iter().collect(),
+            Level::Local | Level::Queued { .. } => states.into_iter().collect(),
         };
         Ok(())
     }
@@ -261,8 +269,8 @@ impl<'a> Search<'a> {
 
     /// The operation in `slot` was answered: keeps the cases in which it has taken place. The states that were
     /// possible before, for a report if none is left.
-    fn answer(&mut self, slot: usize) -> Result<Vec<State>, Failure> {
-        let (kept, visited) = self.expand(Some(slot))?;
+    fn answer(&mut self, slot: usize, now_us: u64) -> Result<Vec<State>, Failure> {
+        let (kept, visited) = self.expand(Some(slot), now_us)?;
         self.under_way[slot] = None;
         let keep_others = !(1_u128 << slot);
         for other in self.under_way.iter_mut().flatten() {
@@ -275,27 +283,29 @@ impl<'a> Search<'a> {
         Ok(visited.into_iter().map(|case| case.state).collect::<HashSet<_>>().into_iter().collect())
     }
 
-    /// The end: every state in which any part of what is under way has taken place.
-    fn finish(mut self) -> Result<HashSet<State>, Failure> {
-        let (_, visited) = self.expand(None)?;
+    /// The end: every state in which any part of what is under way has taken place, and of those before what the store
+    /// may still have.
+    fn finish(mut self, age_max_us: u64) -> Result<HashSet<State>, Failure> {
+        let end_us = self.end.order_us;
+        let (_, visited) = self.expand(None, end_us)?;
         let mut states: HashSet<State> = visited.into_iter().map(|case| case.state).collect();
-        states.extend(self.visited.into_iter().flatten());
+        let is_young = |until_us: u64| until_us.saturating_add(age_max_us) >= end_us;
+        let before = self.visited.into_iter().flatten();
+        states.extend(before.filter(|(_, until_us)| is_young(*until_us)).map(|(state, _)| state));
         Ok(states)
     }
 
     /// Lets operations under way take place in every order, until `target` has. The cases in which it has, and all
     /// cases on the way.
-    fn expand(&mut self, target: Option<usize>) -> Result<(Vec<Case>, HashSet<Case>), Failure> {
+    fn expand(&mut self, target: Option<usize>, now_us: u64) -> Result<(Vec<Case>, HashSet<Case>), Failure> {
         let mut waiting: Vec<Case> = self.cases.drain().collect();
         let mut seen: HashSet<Case> = waiting.iter().cloned().collect();
         let mut kept = Vec::new();
         let mut states = Vec::new();
         while let Some(mut case) = waiting.pop() {
             self.take_looks(&mut case, &mut states);
-            if let Some(visited) = &mut self.visited
-                && !visited.contains(&case.state)
-            {
-                visited.insert(case.state.clone());
+            if let Some(visited) = &mut self.visited {
+                visited.insert(case.state.clone(), now_us);
             }
             if target.is_some_and(|slot| case.done >> slot & 1 == 1) {
                 kept.push(case);

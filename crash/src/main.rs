@@ -40,13 +40,16 @@ struct CommandLine {
     /// Rounds on one data folder before a fresh one
     #[arg(long, value_name = "N", default_value_t = 25)]
     rounds_per_folder: u64,
+    /// Longest load of a round, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 700)]
+    load_ms_max: u64,
     /// How many of a hundred rounds have flush_all among their commands
     #[arg(long, value_name = "PERCENT", default_value_t = 10)]
     flush_rounds: u64,
 }
 
-/// Bounds of a round's load: long enough for batches to build up, short enough for a thousand kills.
-const LOAD_MS: (u64, u64) = (200, 700);
+/// Shortest load of a round, in milliseconds.
+const LOAD_MS_MIN: u64 = 200;
 /// Most connections: operations under way on one key must fit the search.
 const CLIENTS_MAX: u32 = 32;
 
@@ -67,6 +70,9 @@ fn run(line: CommandLine) -> Result<ExitCode> {
     if line.clients == 0 || line.clients > CLIENTS_MAX {
         bail!("--clients {}: take 1 to {CLIENTS_MAX}", line.clients);
     }
+    if line.load_ms_max < LOAD_MS_MIN {
+        bail!("--load-ms-max {}: take at least {LOAD_MS_MIN}", line.load_ms_max);
+    }
     let seed = line.seed.unwrap_or_else(new_seed);
     let options = Options {
         level: campaign::level_of(&line.store),
@@ -78,7 +84,7 @@ fn run(line: CommandLine) -> Result<ExitCode> {
             (None, minutes) => Length::Time(Duration::from_secs(60 * minutes.unwrap_or(1))),
         },
         clients: line.clients,
-        load_ms: LOAD_MS,
+        load_ms: (LOAD_MS_MIN, line.load_ms_max),
         rounds_per_folder: line.rounds_per_folder.max(1),
         clean_stops_percent: if line.minutes.is_some() { 50 } else { 0 },
     };

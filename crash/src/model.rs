@@ -144,6 +144,8 @@ impl State {
             return self.after(&Execution { outcome: None, ..*execution }, rules, states);
         }
         for item in self.item_at(execution.now, rules) {
+            let is_expired = item.is_none() && self.item.is_some();
+            let first = states.len();
             match (item, execution.action.compare()) {
                 (Some(item), Some(compare)) => {
                     for (item, compared) in self.compared(item, compare) {
@@ -153,6 +155,11 @@ impl State {
                     }
                 }
                 (item, _) => self.settle(item, None, execution, rules, states),
+            }
+            if is_expired && *execution.action != Action::Flush {
+                // The next one may have looked at the clock a moment before: for it the item is still there.
+                let left = states[first..].iter_mut().filter(|state| state.item.is_none());
+                left.for_each(|state| state.item.clone_from(&self.item));
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::operation::{Direction, MetaHit, Token};
 
 const LEVEL: Level = Level::Local;
 const END_US: u64 = 1_000;
+const QUEUED: Level = Level::Queued { age_max_us: 10_000 };
 
 fn incr() -> Action {
     Action::Arithmetic { direction: Direction::Increment, delta: 1, vivify: None }
@@ -168,8 +169,8 @@ fn the_account_of_a_counter_finds_what_is_missing_or_too_much() {
     assert_eq!(settle(13, Level::Local), Ok(()));
     assert!(settle(11, Level::Local).is_err_and(|words| words.contains("went back")));
     assert!(settle(14, Level::Local).is_err_and(|words| words.contains("nobody asked for")));
-    assert_eq!(settle(11, Level::Queued), Ok(()));
-    assert!(settle(9, Level::Queued).is_err_and(|words| words.contains("went back")));
+    assert_eq!(settle(11, QUEUED), Ok(()));
+    assert!(settle(9, QUEUED).is_err_and(|words| words.contains("went back")));
 }
 
 #[test]
@@ -316,7 +317,7 @@ fn queued_writes_may_be_taken_back_from_the_end_only() {
     let one = piece(1, 1);
     let two = one.joined(&piece(1, 2));
     let three = two.joined(&piece(1, 3));
-    let judged = |outcome| fault(judge(Level::Queued, &operations, END_US, &[look(2_000, outcome)]));
+    let judged = |outcome| fault(judge(QUEUED, &operations, END_US, &[look(2_000, outcome)]));
     assert_eq!(judged(Outcome::Miss), None);
     for value in [one.clone(), two, three] {
         assert_eq!(judged(hit(value, 9)), None);
@@ -326,9 +327,25 @@ fn queued_writes_may_be_taken_back_from_the_end_only() {
 }
 
 #[test]
+fn queued_writes_must_not_be_taken_back_for_ever() {
+    let operations = [
+        done(1, 0, 10, set(piece(1, 1)), STORED),
+        done(1, 20, 30, set(piece(1, 2)), STORED),
+        done(1, 40_000, 40_010, set(piece(1, 3)), STORED),
+    ];
+    let judged = |sequence| {
+        let shown = look(60_000, hit(piece(1, sequence), 9));
+        fault(judge(QUEUED, &operations, 45_000, &[shown]))
+    };
+    assert_eq!(judged(3), None);
+    assert_eq!(judged(2), None);
+    assert_eq!(judged(1), Some(Fault::Lost));
+}
+
+#[test]
 fn a_clean_stop_keeps_what_is_queued() {
     let operation = done(1, 0, 10, set(piece(1, 1)), STORED);
     let mut audit = KeyAudit::new(KEY);
-    audit.round(&[&operation], Level::Queued, End::CleanStop, at(END_US)).unwrap();
+    audit.round(&[&operation], QUEUED, End::CleanStop, at(END_US)).unwrap();
     assert_eq!(fault(audit.look(&look(2_000, Outcome::Miss))), Some(Fault::Lost));
 }
