@@ -58,8 +58,8 @@ impl<T> Decided<T> {
 enum Known {
     /// Nothing yet: ask the cache.
     Nothing,
-    /// The store said this, and the key was not written since.
-    Read(Option<Held>),
+    /// The store said this at that second. The key has been watched since before, with this ticket.
+    Read { item: Option<Held>, asked_at: Timestamp, ticket: u64 },
 }
 
 impl<C: Cache + ?Sized> Core<C> {
@@ -78,7 +78,7 @@ impl<C: Cache + ?Sized> Core<C> {
             match self.decide_now(behind, context, &owned, &command, Known::Nothing) {
                 Attempt::Decided(answer) => return Reply::Ready(answer),
                 Attempt::Closed => {}
-                Attempt::Unknown(watch) => return self.decide_later(context, owned, command, Some(watch)),
+                Attempt::Unknown(ticket) => return self.decide_later(context, owned, command, Some(ticket)),
             }
         }
         let core = self.clone();
@@ -106,17 +106,23 @@ impl<C: Cache + ?Sized> Core<C> {
         let name = key.name();
         let tick = behind.now_tick(&*self.services.clock);
         let mut shard = behind.dirty.lock(name);
+        let known = match known {
+            Known::Nothing => None,
+            Known::Read { item, asked_at, ticket } => {
+                let written = shard.unwatch(name, ticket);
+                // What a write that came meanwhile has left is in the queue, or down in the store already.
+                (!written).then(|| self.live(item.as_ref(), asked_at, name, context.now).cloned())
+            }
+        };
         if shard.is_flushing(name) {
             return Attempt::Closed;
         }
         let Some(id) = behind.ids.next() else { return Attempt::Closed };
         let decided = match (shard.get(name), known) {
             (Some(entry), _) => command.decide(self.live_entry(entry, name, context.now), id, context.now),
-            (None, Known::Read(item)) => {
-                command.decide(self.live(item.as_ref(), context.now, name, context.now), id, context.now)
-            }
+            (None, Some(item)) => command.decide(item.as_ref(), id, context.now),
             // No write is queued, so what the cache has is what the store has.
-            (None, Known::Nothing) => match self.cached_item(context, key) {
+            (None, None) => match self.cached_item(context, key) {
                 Some(item) => command.decide(item.as_ref(), id, context.now),
                 None => return Attempt::Unknown(shard.watch(name)),
             },
@@ -140,27 +146,27 @@ impl<C: Cache + ?Sized> Core<C> {
         }
     }
 
-    /// Decides after the store was asked. `watch` is the watch under way, if the need is known already.
+    /// Decides after the store was asked. `ticket` is the watch under way, if the need is known already.
     fn decide_later<D: Decide>(
         self: &Arc<Self>,
         context: &Context<'_>,
         key: OwnedKey,
         command: D,
-        mut watch: Option<u64>,
+        mut ticket: Option<u64>,
     ) -> Reply<D::Answer> {
         let core = self.clone();
         let asker = Asker::of(context);
         Reply::Pending(Operation::driven(context.worker, async move {
             let behind = core.behind();
             for _ in 0..ATTEMPTS_MAX {
-                let known = match watch.take() {
+                let known = match ticket.take() {
                     None => Known::Nothing,
-                    Some(watch) => core.read_watched(behind, &asker, &key, watch).await?,
+                    Some(ticket) => core.read_watched(behind, &asker, &key, ticket).await?,
                 };
                 let context = asker.context(core.now());
                 match core.decide_now(behind, &context, &key, &command, known) {
                     Attempt::Decided(answer) => return answer,
-                    Attempt::Unknown(again) => watch = Some(again),
+                    Attempt::Unknown(again) => ticket = Some(again),
                     Attempt::Closed => {
                         let bytes = entry_bytes(key.name(), command.value_length());
                         let until = behind.wait_until(core.services.clock.elapsed());
@@ -172,23 +178,23 @@ impl<C: Cache + ?Sized> Core<C> {
         }))
     }
 
-    /// Reads the store for a key that is watched, and ends the watch.
+    /// Reads the store for a key that is watched. On an error the watch is ended.
     async fn read_watched(
         self: &Arc<Self>,
         behind: &Behind,
         asker: &Asker,
         key: &OwnedKey,
-        watch: u64,
+        ticket: u64,
     ) -> Result<Known, EngineError> {
         let get = Get { bump: false, ..Get::plain() };
         let asked_at = self.now();
-        let read = self.read_unknown(&asker.context(asked_at), key.key(), &get).await;
-        let changed = behind.dirty.lock(key.name()).unwatch(key.name(), watch);
-        let item = read?.map(|item| Held::of(&item));
-        if changed {
-            return Ok(Known::Nothing);
+        match self.read_unknown(&asker.context(asked_at), key.key(), &get).await {
+            Ok(item) => Ok(Known::Read { item: item.map(|item| Held::of(&item)), asked_at, ticket }),
+            Err(error) => {
+                behind.dirty.lock(key.name()).unwatch(key.name(), ticket);
+                Err(error)
+            }
         }
-        Ok(Known::Read(self.live(item.as_ref(), asked_at, key.name(), self.now()).cloned()))
     }
 
     /// A store command with a condition.
@@ -276,7 +282,7 @@ impl<C: Cache + ?Sized> Core<C> {
 /// How an attempt to decide ended.
 enum Attempt<T> {
     Decided(Result<T, EngineError>),
-    /// The store must be asked; the watch on the key.
+    /// The store must be asked; the ticket of the watch on the key.
     Unknown(u64),
     /// CAS ids have run out, or a flush is under way: to be tried again when writers are let in.
     Closed,

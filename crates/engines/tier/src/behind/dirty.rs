@@ -218,7 +218,8 @@ impl Shard {
         let before = entry.bytes(change.name);
         entry.item = change.item;
         entry.version = change.version;
-        entry.written = change.written;
+        // Workers' seconds may differ; a write is not older than the one before it.
+        entry.written = entry.written.max(change.written);
         entry.changed_tick = change.tick;
         room.changed(entry.bytes(change.name), before);
         match entry.state {

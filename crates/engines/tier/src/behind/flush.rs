@@ -38,7 +38,8 @@ impl<C: Cache + ?Sized> Core<C> {
     }
 
     /// The store, the cache, then the queue: a reader sees a queued write until it is gone everywhere. Writers wait
-    /// meanwhile, so that a key is flushed at one moment: when its shard drops it. Nothing is on its way to the store, and nothing is sent until this has ended.
+    /// meanwhile, so that a key is flushed at one moment: when its shard drops it. Nothing is on its way to the store,
+    /// and nothing is sent until this has ended.
     pub(super) async fn flush_queued(
         &self,
         behind: &Behind,

@@ -18,6 +18,7 @@ use super::Behind;
 use super::dirty::{Fate, Name, Sent};
 use super::held::Held;
 use super::ids::RESERVATION;
+use super::room::Barrier;
 use crate::core::{Asker, Core, Outcome, OwnedKey, answer, as_kept};
 use crate::counters::count;
 use crate::event_loop::Timer;
@@ -289,8 +290,16 @@ impl<C: Cache + ?Sized> Flusher<C> {
     /// Lets waiting writers in or sends them away. When to look again at the latest.
     fn admit_writers(&self, now: Duration) -> Option<Duration> {
         let behind = self.behind();
-        let too_old = behind.oldest_age(now) > behind.options.dirty_age;
-        behind.room.admit(too_old, behind.ids.any() && !self.progress.flushing.get(), now)
+        let barrier = if self.progress.flushing.get() {
+            Some(Barrier::Flush)
+        } else if behind.oldest_age(now) > behind.options.dirty_age {
+            Some(Barrier::Age)
+        } else if !behind.ids.any() {
+            Some(Barrier::Ids)
+        } else {
+            None
+        };
+        behind.room.admit(barrier, now)
     }
 
     /// Sleeps until something happens or something is due.

@@ -15,9 +15,10 @@ pub(crate) struct Room {
     bytes_max: u64,
     /// Bytes of all entries. On a cache line with nothing else: every write moves it.
     bytes: Line<AtomicU64>,
-    /// Whether every writer must wait: others wait already, or the oldest entry is too old.
+    /// Whether every writer must wait: others wait already, or there is a [`Barrier`].
     closed: AtomicBool,
-    queue: Mutex<Queue>,
+    /// Those who wait, in their order. No other lock but a completion's is taken under it.
+    queue: Mutex<VecDeque<Waiting>>,
     /// Writers that had to wait.
     pub waits: AtomicU64,
     /// Writers that waited in vain.
@@ -27,11 +28,15 @@ pub(crate) struct Room {
 #[repr(align(128))]
 struct Line<T>(T);
 
-/// Protects the order in which writers are let in. No other lock but a completion's is taken under it.
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
-    too_old: bool,
+/// What keeps every writer out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Barrier {
+    /// The oldest entry is too old.
+    Age,
+    /// CAS ids have run out.
+    Ids,
+    /// A flush is under way.
+    Flush,
 }
 
 struct Waiting {
@@ -83,42 +88,45 @@ impl Room {
         count(&self.waits);
         let (completer, completion) = completion(worker);
         let mut queue = self.queue.lock();
-        queue.waiting.push_back(Waiting { bytes, until, completer });
+        queue.push_back(Waiting { bytes, until, completer });
         self.closed.store(true, Ordering::Relaxed);
         completion
     }
 
-    /// Lets writers in as far as there is room and writing is possible at all, and sends away those whose time is over. The next deadline, if any.
-    pub fn admit(&self, too_old: bool, may_write: bool, now: Duration) -> Option<Duration> {
+    /// Lets writers in as far as there is room, and sends away those whose time is over. The next deadline, if any.
+    pub fn admit(&self, barrier: Option<Barrier>, now: Duration) -> Option<Duration> {
         let mut queue = self.queue.lock();
-        queue.too_old = too_old;
         let mut used = self.bytes();
-        while let Some(first) = queue.waiting.front() {
-            if too_old || !may_write || !self.has_room(used, first.bytes) {
-                break;
-            }
+        while let Some(first) =
+            queue.pop_front_if(|first| barrier.is_none() && self.has_room(used, first.bytes))
+        {
             used = used.saturating_add(first.bytes);
-            let first = queue.waiting.pop_front().expect("the front was just seen");
             first.completer.complete(Ok(()));
         }
-        while let Some(first) = queue.waiting.pop_front_if(|first| first.until <= now) {
+        while let Some(first) = queue.pop_front_if(|first| first.until <= now) {
             count(&self.refusals);
-            first.completer.complete(Err(full(too_old)));
+            first.completer.complete(Err(refusal(barrier)));
         }
-        self.closed.store(too_old || !queue.waiting.is_empty(), Ordering::Relaxed);
-        queue.waiting.front().map(|first| first.until)
+        // A flush of some keys holds back their writers at the shard; the others go on.
+        let closed = barrier == Some(Barrier::Age) || !queue.is_empty();
+        self.closed.store(closed, Ordering::Relaxed);
+        queue.front().map(|first| first.until)
     }
 
     /// How many writers wait.
     pub fn waiting(&self) -> usize {
-        self.queue.lock().waiting.len()
+        self.queue.lock().len()
     }
 }
 
-fn full(too_old: bool) -> EngineError {
-    let text = match too_old {
-        true => "write-behind queue full: the store is behind by more than dirty_age, try again",
-        false => "write-behind queue full: dirty_bytes are in use, try again",
+fn refusal(barrier: Option<Barrier>) -> EngineError {
+    let text = match barrier {
+        None => "write-behind queue full: dirty_bytes are in use, try again",
+        Some(Barrier::Age) => {
+            "write-behind queue full: the store is behind by more than dirty_age, try again"
+        }
+        Some(Barrier::Ids) => "write-behind waits for the store to reserve CAS ids, try again",
+        Some(Barrier::Flush) => "write-behind waits for a flush of the store, try again",
     };
     EngineError::new(ErrorKind::TryAgain, text)
 }
