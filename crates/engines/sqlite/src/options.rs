@@ -18,9 +18,9 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// Bound on the bytes of commands that wait for the writer; beyond it commands are refused.
     pub queue_bytes: usize,
-    /// Bytes of journalled items from which they are folded into the table although the store is busy.
+    /// Bytes of journal, in memory or in the file, from which it is folded into the table although the store is busy.
     pub journal_bytes: usize,
-    /// Bytes of journalled items at which writes slow down to the speed of folding.
+    /// Bytes of journal at which writes wait for folding.
     pub journal_bytes_max: usize,
     /// Values longer than this go to the table at once, without the journal.
     pub large_value_bytes: usize,
@@ -60,7 +60,7 @@ impl SqliteOptions {
             item_size_max: ITEM_SIZE_MAX,
             readers: 2,
             queue_bytes: 64 << 20,
-            journal_bytes: 8 << 20,
+            journal_bytes: 16 << 20,
             journal_bytes_max: 64 << 20,
             large_value_bytes: 64 << 10,
             wal_bytes: 16 << 20,

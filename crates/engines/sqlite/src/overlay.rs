@@ -80,6 +80,35 @@ impl Overlay {
         }
     }
 
+    /// Takes one change of a journal that is being replayed; [`Overlay::replayed`] ends it.
+    pub fn replay(&mut self, seq: u64, key: &[u8], change: Publish) {
+        let shard = self.hasher.hash_one(key) as usize % SHARDS;
+        let shard = self.shards[shard].get_mut();
+        match (change, shard.get_mut(key)) {
+            (Publish::Latest(latest), Some(entry)) => *entry = Entry { seq, latest },
+            (Publish::Latest(latest), None) => {
+                shard.insert(key.into(), Entry { seq, latest });
+            }
+            (Publish::InTable, Some(_)) => {
+                shard.remove(key);
+            }
+            (Publish::InTable, None) => {}
+        }
+    }
+
+    /// The journal has been replayed: puts the keys in order, all at once, and counts.
+    pub fn replayed(&mut self) {
+        let mut keys = Vec::new();
+        for shard in &self.shards {
+            for (key, entry) in shard.read().iter() {
+                self.count(key, &entry.latest, true);
+                keys.push(key.clone());
+            }
+        }
+        keys.sort_unstable();
+        *self.ordered.get_mut() = BTreeSet::from_iter(keys);
+    }
+
     /// Forgets what was folded, unless it has changed since.
     pub fn forget(&self, folded: &[(KeyBytes, u64)]) {
         let mut ordered = self.ordered.lock();

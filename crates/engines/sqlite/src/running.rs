@@ -244,7 +244,7 @@ fn watch_log(shared: &Arc<Shared>, connection: &mut Connection) -> rusqlite::Res
 fn load(connection: &Connection, path: &Path) -> Result<Loaded, OpenError> {
     let failed = |error| OpenError::sqlite(path, error);
     let number = |name| schema::meta(connection, name).map_err(failed);
-    let overlay = Overlay::default();
+    let mut overlay = Overlay::default();
     let mut seq_last = 0;
     let mut journal_first = None;
     let mut journal_bytes = 0;
@@ -262,7 +262,7 @@ fn load(connection: &Connection, path: &Path) -> Result<Loaded, OpenError> {
                 }
                 Record::InTable(_) => Publish::InTable,
             };
-            overlay.publish(seq, std::iter::once((key.into(), change)));
+            overlay.replay(seq, key, change);
             Ok(())
         });
         let damaged =
@@ -272,6 +272,7 @@ fn load(connection: &Connection, path: &Path) -> Result<Loaded, OpenError> {
         journal_first.get_or_insert(seq);
         journal_bytes += batch.len() as u64;
     }
+    overlay.replayed();
     let id_first = (number(schema::META_IDS)? as u64).max(version_highest + 1);
     let start = Start {
         id_first,

@@ -61,8 +61,10 @@ pub(crate) struct Writer<'c> {
     /// Number of the next journal row.
     seq: u64,
     flushes: Flushes,
-    /// Bytes of journal rows written since the last sweep began.
+    /// Bytes of the journal rows in the file.
     journal_bytes: u64,
+    /// Keys that should have been folded along with batches and were not yet.
+    fold_debt: f64,
     /// Journal rows may exist from this number on.
     journal_first: u64,
     sweep: Option<Sweep>,
@@ -116,6 +118,7 @@ pub(crate) fn run(shared: Arc<Shared>, connection: &Connection, start: Start) ->
         seq: start.seq_last + 1,
         flushes: start.flushes,
         journal_bytes: start.journal_bytes,
+        fold_debt: 0.0,
         journal_first: start.journal_first,
         sweep: None,
         fold_after: None,

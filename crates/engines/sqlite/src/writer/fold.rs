@@ -16,6 +16,10 @@ use crate::kept::{KeyBytes, Latest};
 const SLICE_KEYS_MAX: usize = 512;
 /// Longest slice; a slice ends at the first look at the clock after it.
 const SLICE_TIME_MAX: Duration = Duration::from_millis(2);
+/// Fewest keys in a slice along with a batch.
+const SLICE_KEYS_MIN: usize = 64;
+/// Keys folded for each command when the journal is full.
+const FOLDS_A_COMMAND_MAX: f64 = 4.0;
 /// Keys between two looks at the clock.
 const KEYS_A_LOOK: usize = 16;
 /// Journal rows removed in a slice.
@@ -25,6 +29,8 @@ const SLICE_ROWS_TRIMMED: u64 = 64;
 pub(super) struct Sweep {
     /// The last journal row when it began.
     seq_until: u64,
+    /// Bytes of the journal rows up to that one.
+    bytes: u64,
     /// The last key folded.
     cursor: Option<KeyBytes>,
     /// Every key has been passed: the journal rows are being removed.
@@ -58,19 +64,28 @@ impl Writer<'_> {
         self.fold_after = Some(self.shared.services.clock.elapsed() + FOLD_REST);
     }
 
-    /// How full the journal is; from 1 on it is folded although the store is busy.
-    fn fullness(&self) -> f64 {
-        let bound = self.shared.connector.options.journal_bytes as f64;
-        (self.shared.overlay.bytes() as f64 / bound).max(self.journal_bytes as f64 / (4.0 * bound))
+    /// Bytes that count against the bounds of the journal: those in memory or those in the file.
+    fn journal_size(&self) -> usize {
+        self.shared.overlay.bytes().max(self.journal_bytes as usize)
     }
 
-    /// Keys to fold along with a batch of `commands`: the fuller, the faster.
-    pub(super) fn slice_size(&self, commands: usize) -> usize {
-        let fullness = self.fullness();
-        if !self.may_fold() || (self.sweep.is_none() && fullness < 1.0) {
+    /// Keys to fold along with a batch of `commands`. Nothing below the lower bound; from there on the faster, the
+    /// fuller the journal. So the journal settles where folding keeps pace with writing, and a key that is written
+    /// again meanwhile is folded once.
+    pub(super) fn slice_size(&mut self, commands: usize) -> usize {
+        let options = &self.shared.connector.options;
+        let above = self.journal_size().saturating_sub(options.journal_bytes) as f64;
+        if above == 0.0 || !self.may_fold() {
             return 0;
         }
-        ((commands as f64 * (1.0 + fullness)) as usize).clamp(KEYS_A_LOOK, SLICE_KEYS_MAX)
+        let room = options.journal_bytes_max.saturating_sub(options.journal_bytes).max(1) as f64;
+        self.fold_debt += commands as f64 * FOLDS_A_COMMAND_MAX * (above / room).min(1.0);
+        if self.fold_debt < SLICE_KEYS_MIN as f64 {
+            return 0;
+        }
+        let size = (self.fold_debt as usize).min(SLICE_KEYS_MAX);
+        self.fold_debt = 0.0;
+        size
     }
 
     /// One slice: keys while there are, then journal rows.
@@ -81,8 +96,9 @@ impl Writer<'_> {
         slice: &mut Slice,
     ) -> rusqlite::Result<()> {
         let seq_last = self.seq - 1;
-        let sweep =
-            self.sweep.get_or_insert_with(|| Sweep { seq_until: seq_last, cursor: None, trims: false });
+        let bytes = self.journal_bytes;
+        let begin = || Sweep { seq_until: seq_last, bytes, cursor: None, trims: false };
+        let sweep = self.sweep.get_or_insert_with(begin);
         if sweep.trims {
             let first = self.journal_first.max(1);
             let until = sweep.seq_until.min(first + SLICE_ROWS_TRIMMED);
@@ -147,11 +163,11 @@ impl Writer<'_> {
         }
         if slice.passed_all {
             sweep.trims = true;
-            self.journal_bytes = 0;
         }
         if let Some(until) = slice.trimmed_to {
             self.journal_first = until + 1;
             if until >= sweep.seq_until {
+                self.journal_bytes -= sweep.bytes;
                 self.sweep = None;
                 shared.purge.journal_begins(self.journal_first);
                 shared.counters.fold_sweeps.one();
@@ -194,7 +210,7 @@ impl Writer<'_> {
     /// At the bound of the journal writes wait for folding.
     pub(super) fn keep_up(&mut self) {
         let bound = self.shared.connector.options.journal_bytes_max;
-        while self.shared.overlay.bytes() > bound && self.may_fold() {
+        while self.journal_size() > bound && self.may_fold() {
             let outcome = self.slice_alone(SLICE_KEYS_MAX);
             self.note(outcome);
         }
@@ -202,7 +218,7 @@ impl Writer<'_> {
 
     /// Whether the journal is full and cannot be folded: then nothing more is taken.
     pub(super) fn is_stuck(&self) -> bool {
-        self.shared.overlay.bytes() > self.shared.connector.options.journal_bytes_max && !self.may_fold()
+        self.journal_size() > self.shared.connector.options.journal_bytes_max && !self.may_fold()
     }
 
     fn note(&mut self, outcome: Result<(), Failure>) {
