@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     started: Instant,
     /// When the last thread had no more to do, in nanoseconds since the start.
     finished_ns: AtomicU64,
+    /// Threads that have no more to do.
+    finished: AtomicUsize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +47,7 @@ impl Shared {
             errors: AtomicU64::new(0),
             started: Instant::now(),
             finished_ns: AtomicU64::new(0),
+            finished: AtomicUsize::new(0),
         }
     }
 
@@ -58,6 +61,20 @@ impl Shared {
 
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Whether `threads` threads have no more to do, or one of them failed.
+    pub(crate) fn is_over(&self, threads: usize) -> bool {
+        self.finished.load(Ordering::Relaxed) >= threads || self.phase() == Phase::Stop
+    }
+
+    /// For a thread with no more to do: stays until told to stop, so that its processor time can still be read.
+    fn linger(&self) {
+        self.finished_ns.fetch_max(self.now_ns(), Ordering::Relaxed);
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        while self.phase() != Phase::Stop {
+            std::thread::park_timeout(WAIT_MAX);
+        }
     }
 
     fn phase(&self) -> Phase {
@@ -173,7 +190,7 @@ impl<'s> Generator<'s> {
                 self.serve(*ready);
             }
             if self.is_done() {
-                self.shared.finished_ns.fetch_max(self.shared.now_ns(), Ordering::Relaxed);
+                self.shared.linger();
                 break;
             }
             if self.connections.iter().all(Option::is_none) {

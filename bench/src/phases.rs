@@ -96,7 +96,7 @@ fn finish(threads: Vec<ScopedJoinHandle<'_, Result<Tally>>>) -> Result<Tally> {
 
 /// Waits until `end` or until the threads are done, telling how far it is.
 fn wait(
-    threads: &[ScopedJoinHandle<'_, Result<Tally>>],
+    threads: usize,
     shared: &Shared,
     progress: &mut Progress,
     end: Option<Instant>,
@@ -104,7 +104,7 @@ fn wait(
 ) {
     loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) || threads.iter().all(ScopedJoinHandle::is_finished) {
+        if left == Some(Duration::ZERO) || shared.is_over(threads) {
             return;
         }
         let done = shared.done.load(Ordering::Relaxed);
@@ -125,7 +125,8 @@ fn fill(plan: &Plan, keyspace: &Arc<Keyspace>) -> Result<Filled> {
             Source::Fill { next: part.start, end: part.end, keys }
         })?;
         let mut progress = Progress::new("fill", arguments.quiet);
-        wait(&threads, &shared, &mut progress, None, |done| done as f64 / items as f64);
+        wait(threads.len(), &shared, &mut progress, None, |done| done as f64 / items as f64);
+        shared.enter(Phase::Stop);
         progress.end();
         finish(threads)
     })?;
@@ -147,7 +148,7 @@ fn measure(plan: &Plan, keyspace: &Arc<Keyspace>) -> Result<Measured> {
                 part.end - part.start
             }),
         })?;
-        let outcome = watch(plan, &shared, &threads);
+        let outcome = watch(plan, &shared);
         shared.enter(Phase::Stop);
         let tally = finish(threads)?;
         let Watched { seconds, server_ns, client_ns } = outcome?;
@@ -168,8 +169,9 @@ struct Watched {
 }
 
 /// Waits through warm-up and measurement.
-fn watch(plan: &Plan, shared: &Shared, threads: &[ScopedJoinHandle<'_, Result<Tally>>]) -> Result<Watched> {
+fn watch(plan: &Plan, shared: &Shared) -> Result<Watched> {
     let arguments = &plan.arguments;
+    let threads = arguments.threads;
     if !plan.warm_up.is_zero() {
         let mut progress = Progress::new("warm-up", arguments.quiet);
         let begin = Instant::now();

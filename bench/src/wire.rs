@@ -269,7 +269,7 @@ impl Checker {
 
     fn hit(&mut self, flight: &mut Flight, key: Option<u64>, value: &[u8], tally: &mut Tally) {
         self.seen = self.seen.wrapping_add(1);
-        let thorough = self.seen % THOROUGH_EVERY == 0;
+        let thorough = self.seen.is_multiple_of(THOROUGH_EVERY);
         flight.hits += 1;
         if !key.is_some_and(|key| self.keyspace.is_value_of(key, value, thorough)) {
             tally.wrong_values += 1;
