@@ -73,10 +73,8 @@ pub(crate) fn needs<'a>(command: &Command<'a>) -> Needs<'a> {
     match command {
         Command::Get(get) if get.keys.is_single() => Needs::Key(get.keys.first(), get.touch.is_some()),
         Command::Get(_) => Needs::Keys,
-        Command::Lookup(lookup) => Needs::Key(
-            lookup.key,
-            lookup.touch.is_some() || lookup.vivify.is_some() || lookup.recache_seconds.is_some(),
-        ),
+        // Any of them may take the token of a stale item: the first to ask must be the first to be served.
+        Command::Lookup(lookup) => Needs::Key(lookup.key, true),
         Command::Store(store) => Needs::Key(store.key, true),
         Command::TooLarge(too_large) => Needs::Key(too_large.key, true),
         Command::Delete(delete) => Needs::Key(delete.key, true),
@@ -171,3 +169,6 @@ pub(crate) fn engines(routes: &Routes) -> impl Iterator<Item = &Arc<dyn Engine>>
         is_new
     })
 }
+
+#[cfg(test)]
+mod tests;
