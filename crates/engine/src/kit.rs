@@ -114,7 +114,9 @@ macro_rules! kit_tests {
         $crate::kit_tests!{@$($then)* [a_clean_stop_keeps_everything a_delayed_flush_outlives_a_stop]}
     };
     (@power_cut $($then:tt)*) => {
-        $crate::kit_tests!{@$($then)* [a_kill_keeps_what_was_acknowledged a_power_cut_keeps_what_was_acknowledged]}
+        $crate::kit_tests!{@$($then)* [a_kill_keeps_what_was_acknowledged a_power_cut_keeps_what_was_acknowledged
+            a_failing_disk_loses_nothing
+        ]}
     };
     (@table [$($check:ident)*]) => {
         &[$((stringify!($check), $crate::kit::checks::$check as $crate::kit::Check)),*]

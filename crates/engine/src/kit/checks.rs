@@ -34,8 +34,8 @@ pub use flush::{flush_removes_what_was_there, flush_waits_for_its_second};
 pub use many::get_many_answers_by_index;
 pub use random::random_commands_agree_with_the_rules;
 pub use reopen::{
-    a_clean_stop_keeps_everything, a_delayed_flush_outlives_a_stop, a_kill_keeps_what_was_acknowledged,
-    a_power_cut_keeps_what_was_acknowledged,
+    a_clean_stop_keeps_everything, a_delayed_flush_outlives_a_stop, a_failing_disk_loses_nothing,
+    a_kill_keeps_what_was_acknowledged, a_power_cut_keeps_what_was_acknowledged,
 };
 pub use rules::{
     abandoned_stores_are_carried_out, it_describes_itself, reads_are_remembered, statistics_make_sense,

@@ -199,8 +199,8 @@ impl SimDisk {
         self.0.state.lock().faults.writes_left = Some(count);
     }
 
-    /// The sync after the next `count` fails once with an input/output error. As on Linux, the bytes it was to make
-    /// durable count as clean from then on: no later sync writes them.
+    /// The sync after the next `count` fails once with an input/output error. As on Linux, what it did not write counts as
+    /// clean from then on: programs still read it, but no later sync writes it.
     pub fn fail_sync_after(&self, count: u64) {
         self.0.state.lock().faults.syncs_left = Some(count);
     }
@@ -373,7 +373,8 @@ impl DiskFile for SimFile {
         let mut state = self.disk.0.state.lock();
         state.sync_point()?;
         if count_down(&mut state.faults.syncs_left) {
-            state.file(self.id).forget_unsynced();
+            let mut random = Random::new(state.power.syncs);
+            state.file(self.id).fail_sync(&mut random);
             return Err(io::Error::other("simulated input/output error"));
         }
         state.file(self.id).sync();

@@ -35,6 +35,9 @@ pub enum Fault {
     PowerCut,
     /// The process: the system keeps what it was given.
     Kill,
+    /// The disk fails and fills up now and then, in the end the power goes. What the engine cannot do it must refuse, and
+    /// what it says of a failure ("nothing changed", "outcome unknown") must be true.
+    FailingDisk,
 }
 
 /// A campaign. The seed decides commands and cuts; how threads take turns it does not.
@@ -157,6 +160,10 @@ impl Campaign<'_> {
         let syncs = if random.chance(1, 3) { 1 + random.below(3) } else { 1 + random.below(40) };
         let at_close = random.chance(1, 4);
         self.world.disk().cut_at_sync(syncs);
+        let disk_fails = self.plan.fault == Fault::FailingDisk && random.chance(3, 4);
+        if disk_fails {
+            self.plan_disk_faults(&mut random);
+        }
         self.work(&engine, commands, at_close, random.bits());
         self.report.cuts_at_work += usize::from(self.world.disk().is_cut());
         let was_cut = self.world.disk().is_cut();
@@ -169,12 +176,21 @@ impl Campaign<'_> {
             self.report.cuts_at_close += 1;
         }
         let closed = close(&*engine);
-        if !self.world.disk().is_cut() {
+        if !self.world.disk().is_cut() && !disk_fails {
             closed?;
         }
         drop(engine);
         self.lose(random.bits());
         Ok(())
+    }
+
+    fn plan_disk_faults(&self, random: &mut Random) {
+        let disk = self.world.disk();
+        match random.below(3) {
+            0 => disk.fail_write_after(random.below(60)),
+            1 => disk.fail_sync_after(random.below(20)),
+            _ => disk.set_capacity(Some(random.below(400_000))),
+        }
     }
 
     /// A folder in which nothing is yet: creating it is as much at risk as writing to it.
@@ -189,7 +205,7 @@ impl Campaign<'_> {
     fn lose(&mut self, seed: u64) {
         self.report.syncs += self.world.disk().sync_count();
         self.world = match self.plan.fault {
-            Fault::PowerCut => self.world.after_power_cut(seed),
+            Fault::PowerCut | Fault::FailingDisk => self.world.after_power_cut(seed),
             Fault::Kill => self.world.after_kill(),
         };
     }

@@ -15,6 +15,7 @@ use larder_sqlite::{Planted, SqliteEngine, SqliteOptions, power_cut};
 /// direct way of large values happen at every turn.
 fn open(world: &World, planted: Option<Planted>) -> Opened {
     static TURN: AtomicU64 = AtomicU64::new(0);
+    // Does nothing for a disk that is attached already.
     power_cut::attach(world.disk());
     let usual = SqliteOptions { planted, page_cache_bytes: 1 << 20, ..SqliteOptions::new(world.folder()) };
     let options = match TURN.fetch_add(1, Ordering::Relaxed) % 2 {
@@ -37,6 +38,18 @@ fn make(world: &World) -> Opened {
 }
 
 larder_engine::kit_tests!(make, survives power_cut);
+
+#[test]
+fn a_power_cut_on_a_disk_that_promises_nothing_keeps_what_was_acknowledged() {
+    let make = |world: &World| {
+        power_cut::attach_without_claims(world.disk());
+        open(world, None)
+    };
+    match campaign(&Subject::new(&make), &Plan::from_environment(200)) {
+        Ok(report) => println!("{report}"),
+        Err(failure) => panic!("{failure}"),
+    }
+}
 
 /// The ordinary campaign finds `planted`, and what it says names one of `signs`.
 fn must_be_caught(planted: Planted, signs: &[&str]) {

@@ -105,3 +105,10 @@ pub fn a_power_cut_keeps_what_was_acknowledged(subject: &Subject<'_>) -> Verdict
     println!("{report}");
     Ok(())
 }
+
+/// Failed writes, failed syncs and a full disk cost no acknowledged write, and are told as what they are.
+pub fn a_failing_disk_loses_nothing(subject: &Subject<'_>) -> Verdict {
+    let plan = Plan { fault: Fault::FailingDisk, ..Plan::from_environment(100) };
+    println!("{}", power_cut::campaign(subject, &plan)?);
+    Ok(())
+}

@@ -10,14 +10,7 @@ pub(super) struct SimulatedFile {
     live: Vec<u8>,
     durable: Vec<u8>,
     /// What leads from the durable bytes to the live ones, in order.
-    waiting: Vec<Waiting>,
-}
-
-#[derive(Clone)]
-struct Waiting {
-    change: Change,
-    /// A sync failed on it: the system believes it written, so no later sync writes it.
-    forgotten: bool,
+    waiting: Vec<Change>,
 }
 
 #[derive(Clone)]
@@ -99,7 +92,7 @@ impl SimulatedFile {
 
     fn change(&mut self, change: Change) {
         change.apply(&mut self.live);
-        self.waiting.push(Waiting { change, forgotten: false });
+        self.waiting.push(change);
     }
 
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) {
@@ -111,17 +104,17 @@ impl SimulatedFile {
     }
 
     pub(super) fn sync(&mut self) {
-        for waiting in &self.waiting {
-            // The length is not page data: it reaches the platters with the next journal commit of the file system.
-            if !waiting.forgotten || matches!(waiting.change, Change::Length(_)) {
-                waiting.change.apply(&mut self.durable);
-            }
+        for change in self.waiting.drain(..) {
+            change.apply(&mut self.durable);
         }
-        self.waiting.retain(|waiting| waiting.forgotten);
     }
 
-    pub(super) fn forget_unsynced(&mut self) {
-        self.waiting.iter_mut().for_each(|waiting| waiting.forgotten = true);
+    /// A sync that fails: some sectors were written, and what was not written never will be, for the system counts it as
+    /// clean. The length is no page data and arrives all the same.
+    pub(super) fn fail_sync(&mut self, random: &mut Random) {
+        self.durable = self.any_sectors(random);
+        self.durable.resize(self.live.len(), 0);
+        self.waiting.clear();
     }
 
     /// The file after a power cut.
@@ -133,7 +126,12 @@ impl SimulatedFile {
         };
         let content = match survival {
             Survival::Nothing => self.durable.clone(),
-            Survival::Everything => self.live.clone(),
+            Survival::Everything => {
+                // Not simply what programs see: after a failed sync they see more than was ever written.
+                let mut content = self.durable.clone();
+                self.waiting.iter().for_each(|change| change.apply(&mut content));
+                content
+            }
             Survival::AnySectors => self.any_sectors(random),
         };
         SimulatedFile { live: content.clone(), durable: content, waiting: Vec::new() }
@@ -144,14 +142,14 @@ impl SimulatedFile {
         let mut lengths = vec![self.durable.len()];
         for waiting in &self.waiting {
             let last = *lengths.last().expect("there is the durable length");
-            lengths.push(waiting.change.length_after(last));
+            lengths.push(waiting.length_after(last));
         }
         let length_max = *lengths.iter().max().expect("there is the durable length");
         let length = *random.pick(&lengths);
         let mut touched: BTreeMap<usize, Vec<&Change>> = BTreeMap::new();
         for waiting in &self.waiting {
-            for sector in waiting.change.sectors(length_max) {
-                touched.entry(sector).or_default().push(&waiting.change);
+            for sector in waiting.sectors(length_max) {
+                touched.entry(sector).or_default().push(waiting);
             }
         }
         let mut content = self.durable.clone();

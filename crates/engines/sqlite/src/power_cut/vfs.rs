@@ -42,7 +42,7 @@ impl Drop for Registered {
     }
 }
 
-pub(super) fn attach(disk: &SimDisk) {
+pub(super) fn attach(disk: &SimDisk, claims_powersafe_overwrite: bool) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     if disk.sqlite_vfs().is_some() {
         return;
@@ -54,7 +54,7 @@ pub(super) fn attach(disk: &SimDisk) {
         shared: Mutex::default(),
         random: Mutex::new(Random::new(number)),
         temporary: AtomicU64::new(0),
-        claims_powersafe_overwrite: number.is_multiple_of(2),
+        claims_powersafe_overwrite,
     });
     let c_name = CString::new(name.clone()).expect("the name has no zero in it");
     let vfs = Box::into_raw(Box::new(ffi::sqlite3_vfs {
