@@ -223,7 +223,7 @@ impl Check<'_> {
                 };
                 self.report.found(format!("item {key}: {what}"));
             }
-            if self.report.items % ROWS_A_CALL == 0 {
+            if self.report.items.is_multiple_of(ROWS_A_CALL) {
                 let done = self.report.items;
                 (self.on_progress)(Progress { step: "reading items", done, total: total.max(done) });
             }

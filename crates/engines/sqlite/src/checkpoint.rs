@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::shared::{Rung, Shared};
+use crate::shared::{Heard, Shared};
 
 /// Bytes of a page.
 pub(crate) const PAGE_BYTES: u64 = 4096;
@@ -33,8 +33,8 @@ pub(crate) fn run(shared: &Arc<Shared>, connection: &Connection) {
     let mut copied_at = 0;
     loop {
         match shared.checkpoint.wait(None) {
-            Rung::Closed => return,
-            Rung::Rung | Rung::TimedOut => {}
+            Heard::Closed => return,
+            Heard::Ring | Heard::TimedOut => {}
         }
         let bytes = shared.log_pages.load(Ordering::Relaxed) * FRAME_BYTES;
         if bytes < copied_at {
@@ -58,7 +58,7 @@ pub(crate) fn run(shared: &Arc<Shared>, connection: &Connection) {
                 let path = shared.connector.path.display();
                 tracing::warn!("{path}: cannot copy the write-ahead log: {error}; will try again");
                 shared.counters.checkpoint_errors.one();
-                if shared.checkpoint.wait(Some(REST)) == Rung::Closed {
+                if shared.checkpoint.wait(Some(REST)) == Heard::Closed {
                     return;
                 }
                 shared.checkpoint.ring();

@@ -105,8 +105,8 @@ struct BellState {
 
 /// What a bell said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Rung {
-    Rung,
+pub(crate) enum Heard {
+    Ring,
     TimedOut,
     Closed,
 }
@@ -122,20 +122,20 @@ impl Bell {
         self.rung.notify_all();
     }
 
-    pub fn wait(&self, patience: Option<std::time::Duration>) -> Rung {
+    pub fn wait(&self, patience: Option<std::time::Duration>) -> Heard {
         let mut state = self.state.lock();
         loop {
             if state.closed {
-                return Rung::Closed;
+                return Heard::Closed;
             }
             if std::mem::take(&mut state.rung) {
-                return Rung::Rung;
+                return Heard::Ring;
             }
             match patience {
                 None => self.rung.wait(&mut state),
                 Some(patience) => {
                     if self.rung.wait_for(&mut state, patience).timed_out() && !state.rung && !state.closed {
-                        return Rung::TimedOut;
+                        return Heard::TimedOut;
                     }
                 }
             }

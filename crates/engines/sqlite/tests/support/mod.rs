@@ -1,5 +1,5 @@
 //! A worker, a clock and short calls for tests.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses its part, and may panic")]
 
 use std::cell::RefCell;
 use std::collections::HashMap;
