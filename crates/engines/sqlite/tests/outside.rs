@@ -1,5 +1,7 @@
 //! Looking at a store from outside: check and backup.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 mod support;
 
 use std::fs;
