@@ -2,9 +2,20 @@
 //!
 //! Every test starts servers of its own on free ports and in temporary folders, so they run beside each other.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
+mod bad_input;
 mod clients;
 mod conversations;
+mod crowds;
+mod disk_full;
+mod durability;
+mod main_job;
+mod operating;
+mod ordering;
+mod refusals;
+mod reload;
 mod statistics;
 mod time;

@@ -4,7 +4,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
 
 use super::wait::PATIENCE;
 
@@ -52,15 +51,6 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Client { stream: Stream::Unix(stream), received: Vec::new() }
-    }
-
-    /// How long to wait for an answer.
-    pub fn set_patience(&mut self, patience: Duration) {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
-        }
-        .expect("a time above zero");
     }
 
     pub fn stream(&self) -> &Stream {

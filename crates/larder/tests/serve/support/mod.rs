@@ -4,6 +4,7 @@ pub mod client;
 pub mod conversation;
 pub mod outside;
 pub mod process;
+pub mod random;
 pub mod stacks;
 pub mod system;
 pub mod wait;

@@ -1,0 +1,192 @@
+//! Many connections, slow ones, and one that asks without reading: memory stays bounded and others are served.
+
+use std::time::Instant;
+
+use crate::support::client::{Client, shortened};
+use crate::support::stacks::{Running, Stack};
+use crate::support::wait::until;
+
+crate::each_stack!(
+    a_client_that_does_not_read_is_not_read,
+    values_on_their_way_stay_as_they_were,
+    slow_senders_hold_up_nobody,
+    thousands_of_half_commands_take_little,
+    heavy_idle_connections_hold_little,
+    connections_beyond_the_limit_are_told,
+);
+
+const MIB: usize = 1 << 20;
+const VALUE_BYTES: usize = 1_000_000;
+
+fn value(letter: u8) -> String {
+    char::from(letter).to_string().repeat(VALUE_BYTES)
+}
+
+fn answer(key: &str, value: &str) -> String {
+    format!("VALUE {key} 0 {}\r\n{value}\r\n", value.len())
+}
+
+/// How much more memory the server may take for one client that reads nothing.
+const GROWTH_BYTES_MAX: u64 = 64 << 20;
+
+fn a_client_that_does_not_read_is_not_read(stack: Stack) {
+    const KEYS: usize = 8;
+    const ASKED: usize = 400;
+    let running = stack.start();
+    let mut other = running.connect();
+    for key in 0..KEYS {
+        other.set(&format!("big:{key}"), &value(b'a' + key as u8));
+    }
+    other.set("n", "0");
+    let before = running.server.resident_bytes();
+    let mut greedy = running.connect();
+    let requests: Vec<String> = (0..ASKED).map(|number| format!("get big:{}\r\n", number % KEYS)).collect();
+    greedy.send(requests.concat());
+    let written = |client: &mut Client| client.stat("bytes_written");
+    // Until nothing more is sent, the server may take what it takes.
+    let mut last = written(&mut other);
+    for number in 1..=200 {
+        other.ask("incr n 1\r\n", format!("{number}\r\n"));
+        let now = written(&mut other);
+        last = last.max(now);
+    }
+    let grown = running.server.resident_bytes().saturating_sub(before);
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more for answers to {ASKED} MB that nobody reads");
+    for number in 0..ASKED {
+        let key = number % KEYS;
+        greedy.expect(answer(&format!("big:{key}"), &value(b'a' + key as u8)) + "END\r\n");
+    }
+    let grown = running.server.resident_bytes().saturating_sub(before);
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more after they were read");
+}
+
+fn values_on_their_way_stay_as_they_were(stack: Stack) {
+    const ASKED: usize = 30;
+    let running = stack.start();
+    let mut other = running.connect();
+    other.set("big", &value(b'a'));
+    let mut reader = running.connect();
+    reader.send("get big\r\n".repeat(ASKED));
+    reader.expect("VALUE big 0 1000000\r\n");
+    for letter in b'b'..b'h' {
+        other.set("big", &value(letter));
+    }
+    other.ask("delete big\r\n", "DELETED\r\n");
+    let mut rest = reader.bytes(VALUE_BYTES + 2);
+    rest.truncate(VALUE_BYTES);
+    assert!(rest.iter().all(|&byte| byte == b'a'), "the first is the value of its time");
+    reader.expect("END\r\n");
+    for _ in 1..ASKED {
+        if reader.line() == "END" {
+            continue;
+        }
+        let value = reader.bytes(VALUE_BYTES);
+        assert!(value.iter().all(|&byte| byte == value[0]), "a mixture: {}", shortened(&value));
+        reader.expect("\r\nEND\r\n");
+    }
+}
+
+fn slow_senders_hold_up_nobody(stack: Stack) {
+    const SENDERS: usize = 40;
+    let running = stack.start();
+    let mut other = running.connect();
+    other.set("n", "0");
+    let request =
+        |sender: usize| format!("set slow:{sender} 0 0 20\r\n{sender:020}\r\nget slow:{sender}\r\n");
+    let mut senders: Vec<Client> = (0..SENDERS).map(|_| running.connect()).collect();
+    let longest = (0..SENDERS).map(|sender| request(sender).len()).max().expect("there are senders");
+    for at in 0..longest {
+        for (sender, client) in senders.iter_mut().enumerate() {
+            if let Some(byte) = request(sender).as_bytes().get(at) {
+                client.send([*byte]);
+            }
+        }
+        other.ask("incr n 1\r\n", format!("{}\r\n", at + 1));
+    }
+    for (sender, client) in senders.iter_mut().enumerate() {
+        client.expect(format!("STORED\r\nVALUE slow:{sender} 0 20\r\n{sender:020}\r\nEND\r\n"));
+    }
+}
+
+fn thousands_of_half_commands_take_little(stack: Stack) {
+    const HALVES: usize = 3000;
+    const OPEN_MAX: usize = 300;
+    let running = stack.start();
+    let mut other = running.connect();
+    other.set("n", "0");
+    let before = running.server.resident_bytes();
+    let mut open = std::collections::VecDeque::new();
+    for number in 0..HALVES {
+        let mut client = running.connect();
+        match number % 4 {
+            0 => client.send(format!("set half:{number} 0 0 900000\r\n{}", "h".repeat(1000))),
+            1 => client.send(format!("get {}", "k ".repeat(500))),
+            2 => client.send([0x80, 0x01, 0, 1, 8]),
+            _ => client.send("ms half"),
+        }
+        open.push_back(client);
+        if open.len() > OPEN_MAX {
+            open.pop_front();
+        }
+        if number % 100 == 0 {
+            other.ask("incr n 1\r\n", format!("{}\r\n", number / 100 + 1));
+        }
+    }
+    let grown = running.server.resident_bytes().saturating_sub(before) as usize;
+    assert!(grown < 96 * MIB, "{grown} bytes more for half commands");
+    drop(open);
+    until("the connections to be gone", || (other.stat("curr_connections") == 1).then_some(()));
+    assert_eq!(other.get("half:0"), None);
+    running.server.stop_cleanly();
+}
+
+fn heavy_idle_connections_hold_little(stack: Stack) {
+    const IDLE: usize = 500;
+    const BYTES_MAX: u64 = 4 << 10;
+    // The kernel may give memory in pages of 2 MiB.
+    const STEPS_BYTES: u64 = 6 << 20;
+    let running = stack.start();
+    let mut first = running.connect();
+    first.set("a", "1");
+    first.set("large", &"l".repeat(100_000));
+    let before = running.server.resident_bytes();
+    let idle: Vec<Client> = (0..IDLE)
+        .map(|_| {
+            let mut client = running.connect();
+            assert_eq!(client.get("a").as_deref(), Some("1"));
+            client.ask("set b 0 0 20\r\n01234567890123456789\r\n", "STORED\r\n");
+            client
+        })
+        .collect();
+    let grown = running.server.resident_bytes().saturating_sub(before);
+    assert!(grown < IDLE as u64 * BYTES_MAX + STEPS_BYTES, "{grown} bytes more for {IDLE} idle connections");
+    assert_eq!(first.stat("curr_connections"), IDLE as u64 + 1);
+    drop(idle);
+    until("the connections to be gone", || (first.stat("curr_connections") == 1).then_some(()));
+}
+
+fn connections_beyond_the_limit_are_told(stack: Stack) {
+    const LIMIT: usize = 5;
+    let running = stack.start_with(&["-c", "5"]);
+    let mut clients: Vec<Client> = (0..LIMIT).map(|_| asked(&running)).collect();
+    for _ in 0..3 {
+        let mut refused = running.connect();
+        refused.expect("ERROR Too many open connections\r\n");
+        refused.expect_close();
+    }
+    let mut first = clients.swap_remove(0);
+    assert_eq!(first.stat("rejected_connections"), 3);
+    assert_eq!(first.stat("curr_connections"), LIMIT as u64);
+    drop(clients.pop());
+    // The place is free once the server has seen the end.
+    let start = Instant::now();
+    until("a free place", || (first.stat("curr_connections") == LIMIT as u64 - 1).then_some(()));
+    assert_eq!(asked(&running).get("none"), None, "after {:?}", start.elapsed());
+}
+
+/// A connection that the server has certainly taken.
+fn asked(running: &Running) -> Client {
+    let mut client = running.connect();
+    client.ask("mn\r\n", "MN\r\n");
+    client
+}

@@ -1,0 +1,173 @@
+//! A disk without room: writes are refused with a reason, reads go on, and what was acknowledged stays.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Client, Launch, Server};
+
+/// Several times what the store's write-ahead log takes before it is copied.
+const DISK_MIB: usize = 128;
+/// Gives room back when it is removed.
+const BALLAST_BYTES: usize = 88 << 20;
+const VALUE_BYTES: usize = 20_000;
+
+/// A small disk, unmounted when dropped.
+struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    /// `None` where this user may not mount.
+    fn mount() -> Option<Disk> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={DISK_MIB}m");
+        let output =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder.path()).output();
+        match output {
+            Ok(output) if output.status.success() => Some(Disk { folder }),
+            other => {
+                eprintln!("left out: a small disk cannot be mounted: {other:?}");
+                None
+            }
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.folder.path().join("ballast")
+    }
+
+    fn launch(&self, stack: &str) -> Launch {
+        Launch::new(stack, &self.data())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} stays mounted", self.folder.path().display());
+        }
+    }
+}
+
+fn value(number: usize) -> String {
+    format!("{number}.{}", "v".repeat(VALUE_BYTES))
+}
+
+/// Stores item `number`; the answer.
+fn store(client: &mut Client, number: usize) -> String {
+    let value = value(number);
+    client.send(format!("set item:{number} 0 0 {}\r\n{value}\r\n", value.len()));
+    client.line()
+}
+
+/// Stores items until one is refused; how many were stored, and the refusal.
+fn fill(client: &mut Client, first: usize) -> (usize, String) {
+    for number in first..first + 4 * (DISK_MIB << 20) / VALUE_BYTES {
+        match store(client, number) {
+            answer if answer == "STORED" => {}
+            refusal => return (number, refusal),
+        }
+    }
+    panic!("the disk never fills");
+}
+
+fn assert_all_there(server: &Server, count: usize) {
+    let mut client = server.connect();
+    for number in 0..count {
+        assert_eq!(client.get(&format!("item:{number}")), Some(value(number)), "item {number} of {count}");
+    }
+}
+
+fn write_ballast(path: &Path) {
+    fs::write(path, vec![0; BALLAST_BYTES]).unwrap();
+}
+
+fn a_full_disk_refuses_and_recovers(stack: &str) {
+    let Some(disk) = Disk::mount() else { return };
+    write_ballast(&disk.ballast());
+    let server = disk.launch(stack).start();
+    let mut client = server.connect();
+    let (stored, refusal) = fill(&mut client, 0);
+    assert!(refusal.starts_with("SERVER_ERROR ") && refusal.contains("full"), "{refusal}");
+    assert!(stored > 100, "only {stored} items fit");
+    // Reads go on, for this client and others; what was refused is not there.
+    assert_all_there(&server, stored);
+    assert_eq!(client.get(&format!("item:{stored}")), None);
+    client.ask("mn\r\n", "MN\r\n");
+    fs::remove_file(disk.ballast()).unwrap();
+    // With room again writes succeed, without a restart.
+    let more = crate::support::wait::until("a write to succeed", || {
+        (store(&mut client, stored) == "STORED").then_some(stored + 1)
+    });
+    for number in more..more + 50 {
+        assert_eq!(store(&mut client, number), "STORED");
+    }
+    assert_all_there(&server, more + 50);
+    server.stop_cleanly();
+    let server = disk.launch(stack).start();
+    assert_all_there(&server, more + 50);
+    server.stop_cleanly();
+}
+
+#[test]
+fn a_full_disk_refuses_writes_of_a_store() {
+    a_full_disk_refuses_and_recovers("sqlite");
+}
+
+#[test]
+fn a_full_disk_refuses_writes_through_ram() {
+    a_full_disk_refuses_and_recovers("ram(64KiB) > sqlite");
+}
+
+#[test]
+fn a_kill_on_a_full_disk_loses_nothing_acknowledged() {
+    let Some(disk) = Disk::mount() else { return };
+    write_ballast(&disk.ballast());
+    let server = disk.launch("sqlite").start();
+    let mut client = server.connect();
+    let (stored, _) = fill(&mut client, 0);
+    server.kill();
+    fs::remove_file(disk.ballast()).unwrap();
+    let server = disk.launch("sqlite").start();
+    assert_all_there(&server, stored);
+    server.stop_cleanly();
+}
+
+const BEHIND: &str = "ram > sqlite(write=behind, dirty_bytes=2MiB, dirty_age=50ms)";
+
+#[test]
+fn a_full_disk_keeps_queued_writes_until_there_is_room() {
+    let Some(disk) = Disk::mount() else { return };
+    write_ballast(&disk.ballast());
+    let server = disk.launch(BEHIND).start();
+    let mut client = server.connect();
+    let (stored, refusal) = fill(&mut client, 0);
+    assert!(refusal.starts_with("SERVER_ERROR "), "{refusal}");
+    assert_all_there(&server, stored);
+    fs::remove_file(disk.ballast()).unwrap();
+    let more = crate::support::wait::until("a write to succeed", || {
+        (store(&mut client, stored) == "STORED").then_some(stored + 1)
+    });
+    server.stop_cleanly();
+    let server = disk.launch("sqlite").start();
+    assert_all_there(&server, more);
+}
+
+#[test]
+fn queued_writes_that_find_no_room_spoil_the_exit_status() {
+    let Some(disk) = Disk::mount() else { return };
+    write_ballast(&disk.ballast());
+    let server = disk.launch(BEHIND).start();
+    let mut client = server.connect();
+    let (stored, _) = fill(&mut client, 0);
+    assert!(stored > 100, "only {stored} items fit");
+    let (status, log) = server.stop();
+    assert!(!status.success(), "writes that were accepted are not on disk");
+    assert!(log.contains("not clean"), "{log}");
+}

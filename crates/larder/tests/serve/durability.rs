@@ -1,0 +1,209 @@
+//! What was acknowledged is there after a kill, after a stop under load, in a backup; and a check says so.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::support::client::{Client, End};
+use crate::support::stacks::Stack;
+use crate::support::{Launch, Server};
+
+/// Stacks that promise that an acknowledged write survives a clean stop.
+const DURABLE: [&str; 3] = ["sqlite", "ram(64KiB) > sqlite", "ram > sqlite(write=behind)"];
+
+const WRITERS: usize = 4;
+/// Writes that a writer sends before it reads the answers.
+const PIPELINE: usize = 8;
+/// A page of the store's file.
+const PAGE_BYTES: usize = 4096;
+/// Enough writes of each writer to call it load.
+const ACKNOWLEDGED_MIN: usize = 200;
+
+fn value(writer: usize, number: usize) -> String {
+    format!("{writer}.{number}.{}", "v".repeat(100 + number % 300))
+}
+
+/// Writes numbered items until the connection ends; how many were acknowledged.
+fn write_until_the_end(mut client: Client, writer: usize, has_load: &AtomicBool) -> usize {
+    let mut acknowledged = 0;
+    for batch in 0.. {
+        let numbers = batch * PIPELINE..(batch + 1) * PIPELINE;
+        let request: String = numbers
+            .clone()
+            .map(|number| {
+                let value = value(writer, number);
+                format!("set {writer}:{number} 0 0 {}\r\n{value}\r\n", value.len())
+            })
+            .collect();
+        if client.try_send(request).is_err() {
+            // What was answered before the end counts; it is read below.
+        }
+        for _ in numbers {
+            const STORED: &[u8] = b"STORED\r\n";
+            match client.take(|received| (received.len() >= STORED.len()).then_some(STORED.len())) {
+                Ok(answer) => assert_eq!(answer, STORED, "{}", answer.escape_ascii()),
+                Err(cut) => {
+                    assert_eq!(cut.end, End::Closed);
+                    assert!(cut.received.is_empty(), "half an answer: {}", cut.describe());
+                    return acknowledged;
+                }
+            }
+            acknowledged += 1;
+        }
+        if acknowledged >= ACKNOWLEDGED_MIN {
+            has_load.store(true, Ordering::Release);
+        }
+    }
+    unreachable!("writes go on until the connection ends")
+}
+
+/// Puts load on the server until `end` has ended it; how many writes of each writer were acknowledged.
+fn load(server: Server, end: impl FnOnce(Server)) -> Vec<usize> {
+    let has_load: Vec<AtomicBool> = (0..WRITERS).map(|_| AtomicBool::new(false)).collect();
+    thread::scope(|scope| {
+        let writers: Vec<_> = has_load
+            .iter()
+            .enumerate()
+            .map(|(writer, has_load)| {
+                let client = server.connect();
+                scope.spawn(move || write_until_the_end(client, writer, has_load))
+            })
+            .collect();
+        crate::support::wait::until("load", || {
+            has_load.iter().all(|has_load| has_load.load(Ordering::Acquire)).then_some(())
+        });
+        end(server);
+        writers.into_iter().map(|writer| writer.join().expect("the writer is right")).collect()
+    })
+}
+
+fn assert_all_there(server: &Server, acknowledged: &[usize]) {
+    let mut client = server.connect();
+    for (writer, &count) in acknowledged.iter().enumerate() {
+        for number in 0..count {
+            let found = client.get(&format!("{writer}:{number}"));
+            assert_eq!(found, Some(value(writer, number)), "write {number} of {count} by {writer}");
+        }
+    }
+}
+
+fn check(data: &Path) -> std::process::Output {
+    Launch::bare().arg("check").arg(data).output()
+}
+
+#[test]
+fn a_stop_under_load_loses_nothing() {
+    for stack in DURABLE {
+        let data = tempfile::tempdir().unwrap();
+        let acknowledged = load(Launch::new(stack, data.path()).start(), Server::stop_cleanly);
+        let output = check(data.path());
+        assert!(output.status.success(), "{stack}: {output:?}");
+        assert_all_there(&Launch::new(stack, data.path()).start(), &acknowledged);
+    }
+}
+
+#[test]
+fn a_kill_under_load_loses_nothing_acknowledged() {
+    for stack in [Stack::Sqlite, Stack::SmallRam] {
+        let data = tempfile::tempdir().unwrap();
+        let acknowledged = load(stack.launch(data.path()).start(), Server::kill);
+        let server = stack.launch(data.path()).start();
+        assert_all_there(&server, &acknowledged);
+        server.stop_cleanly();
+        let output = check(data.path());
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+#[test]
+fn ids_never_go_back() {
+    for stack in [Stack::Sqlite, Stack::SmallRam] {
+        let data = tempfile::tempdir().unwrap();
+        let mut last = 0;
+        for round in 0..4 {
+            let server = stack.launch(data.path()).start();
+            let mut client = server.connect();
+            for _ in 0..3 {
+                client.send("ms a 1 c\r\nx\r\n");
+                let answer = client.line();
+                let cas: u64 = answer.strip_prefix("HD c").expect("a CAS").parse().expect("a number");
+                assert!(cas > last, "{cas} after {last}");
+                last = cas;
+            }
+            client.ask("set n 0 0 1\r\n1\r\n", "STORED\r\n");
+            if round % 2 == 0 { server.kill() } else { server.stop_cleanly() }
+        }
+    }
+}
+
+#[test]
+fn a_backup_under_traffic_is_whole() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new("ram > sqlite", data.path()).start();
+    let mut client = server.connect();
+    for number in 0..1000 {
+        client.set(&format!("before:{number}"), &number.to_string());
+    }
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("copy");
+    let backup = || Launch::bare().arg("backup").arg(data.path()).arg(&copy).output();
+    let mut output = None;
+    load(server, |server| {
+        output = Some(backup());
+        server.stop_cleanly();
+    });
+    let output = output.expect("the backup ran");
+    assert!(output.status.success(), "{output:?}");
+    let checked = check(&copy);
+    assert!(checked.status.success(), "{checked:?}");
+    let again = backup();
+    assert!(!again.status.success(), "an existing folder is not overwritten");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("copy"), "{again:?}");
+    let server = Launch::new("sqlite", &copy).start();
+    let mut client = server.connect();
+    for number in 0..1000 {
+        assert_eq!(client.get(&format!("before:{number}")), Some(number.to_string()));
+    }
+    // Each writer's items were stored in order, so a copy of one moment has all up to some number.
+    for writer in 0..WRITERS {
+        let count = (0..).take_while(|number| client.get(&format!("{writer}:{number}")).is_some()).count();
+        assert_eq!(client.get(&format!("{writer}:{}", count + 2 * PIPELINE)), None, "no holes");
+    }
+}
+
+#[test]
+fn a_check_finds_damage_and_names_it() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new("sqlite", data.path()).start();
+    let mut client = server.connect();
+    for number in 0..2000 {
+        client.set(&format!("key:{number}"), &"v".repeat(200));
+    }
+    server.stop_cleanly();
+    let clean = check(data.path());
+    assert!(clean.status.success(), "{clean:?}");
+    let file = data.path().join("larder.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    for page in bytes.chunks_mut(PAGE_BYTES).skip(1) {
+        if page.windows(100).any(|window| window == [b'v'; 100]) {
+            page[PAGE_BYTES / 2..].fill(0xa5);
+        }
+    }
+    std::fs::write(&file, &bytes).unwrap();
+    let damaged = check(data.path());
+    assert_eq!(damaged.status.code(), Some(1), "{damaged:?}");
+    let said = [damaged.stdout, damaged.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("larder.db"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "a check changes nothing");
+}
+
+#[test]
+fn a_check_of_nothing_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    let output = check(&absent);
+    assert!(!output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("absent"), "{output:?}");
+    assert!(!absent.exists());
+}

@@ -1,0 +1,167 @@
+//! SIGHUP: a changed file is applied whole or not at all, and no connection is dropped.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::support::wait::until;
+use crate::support::{Client, Launch, Server};
+
+const TWO: &str = r#"
+listen = ["127.0.0.1:0"]
+verbosity = 1
+
+[[prefix]]
+key = "session:"
+stack = "ram(8MiB)"
+
+[[prefix]]
+key = ""
+stack = "ram > sqlite"
+"#;
+
+struct Configured {
+    server: Server,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Configured {
+    fn start(text: &str) -> Configured {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("larder.toml");
+        std::fs::write(&file, text).unwrap();
+        let data = folder.path().join("data");
+        let server = Launch::bare().arg("--config").arg(&file).arg("--data").arg(data).start();
+        Configured { server, file, _folder: folder }
+    }
+
+    /// Writes the file, sends SIGHUP and waits until the log says what became of it.
+    fn reload(&self, text: &str, said: &str) {
+        std::fs::write(&self.file, text).unwrap();
+        let known = self.server.log().len();
+        self.server.signal(libc::SIGHUP);
+        until(said, || self.server.log()[known..].contains(said).then_some(()));
+    }
+
+    fn prefixes(&self) -> Vec<String> {
+        let stats = self.server.connect().stats("larder");
+        stats
+            .into_iter()
+            .filter(|(name, _)| name.ends_with(":prefixes"))
+            .map(|(_, prefixes)| prefixes)
+            .collect()
+    }
+}
+
+#[test]
+fn a_file_with_prefixes_is_served() {
+    let configured = Configured::start(TWO);
+    let line = configured.server.start_line();
+    assert!(line.contains("ram > sqlite") && line.contains("data"), "{line}");
+    let mut client = configured.server.connect();
+    client.set("session:1", "s");
+    client.set("other", "o");
+    assert_eq!(configured.prefixes().len(), 2);
+    client.ask(
+        "get session:1 other session:2\r\n",
+        "VALUE session:1 0 1\r\ns\r\nVALUE other 0 1\r\no\r\nEND\r\n",
+    );
+}
+
+#[test]
+fn stacks_change_under_traffic() {
+    let configured = Configured::start(TWO);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // However this ends, the traffic ends with it.
+        let over = Over(&is_over);
+        let traffic: Vec<_> = (0..4)
+            .map(|number| {
+                let (mut client, is_over) = (configured.server.connect(), &is_over);
+                scope.spawn(move || keep_asking(&mut client, number, is_over))
+            })
+            .collect();
+        let mut before = configured.server.connect();
+        before.set("kept", "in the store");
+        let three = format!("{TWO}\n[[prefix]]\nkey = \"user:\"\nstack = \"ram > sqlite(users.db)\"\n");
+        configured.reload(&three, "user:");
+        assert_eq!(configured.prefixes().len(), 3);
+        before.set("user:1", "u");
+        assert!(configured.file.with_file_name("data").join("users.db").exists(), "the new store is there");
+        assert_eq!(before.get("kept").as_deref(), Some("in the store"));
+        // Back again: the keys go to the stack that takes all others.
+        configured.reload(TWO, "users.db");
+        until("two stacks", || (configured.prefixes().len() == 2).then_some(()));
+        before.set("user:1", "elsewhere");
+        assert_eq!(before.get("user:1").as_deref(), Some("elsewhere"));
+        drop(over);
+        for asker in traffic {
+            assert!(asker.join().expect("no answer was wrong, no connection dropped") > 0);
+        }
+    });
+    configured.server.stop_cleanly();
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Writes and reads until told to stop; how often.
+fn keep_asking(client: &mut Client, number: usize, is_over: &AtomicBool) -> usize {
+    let mut rounds = 0;
+    while !is_over.load(Ordering::Acquire) {
+        for key in [format!("session:{number}"), format!("traffic:{number}")] {
+            client.set(&key, &rounds.to_string());
+            assert_eq!(client.get(&key), Some(rounds.to_string()));
+        }
+        rounds += 1;
+    }
+    rounds
+}
+
+#[test]
+fn a_broken_file_changes_nothing() {
+    let configured = Configured::start(TWO);
+    let mut client = configured.server.connect();
+    client.set("session:1", "s");
+    client.set("a", "1");
+    configured.reload("threads = \"many\"\n[[prefix]]\nkey = \"x:\"\n", "larder.toml:1:");
+    assert!(configured.server.log().contains("nothing changed"), "{}", configured.server.log());
+    assert_eq!(configured.prefixes().len(), 2);
+    assert_eq!(client.get("session:1").as_deref(), Some("s"));
+    assert_eq!(client.get("a").as_deref(), Some("1"));
+    // What needs a restart is named, and nothing of the file is applied.
+    let other_port =
+        TWO.replace("127.0.0.1:0", "127.0.0.1:1") + "[[prefix]]\nkey = \"y:\"\nstack = \"ram\"\n";
+    configured.reload(&other_port, "listen");
+    assert_eq!(configured.prefixes().len(), 2);
+    // A store that cannot be opened: nothing changes either.
+    let data = configured.file.with_file_name("data");
+    std::fs::write(data.join("broken.db"), "no database at all, but long enough to be one ".repeat(100))
+        .unwrap();
+    let broken = format!("{TWO}\n[[prefix]]\nkey = \"z:\"\nstack = \"sqlite(broken.db)\"\n");
+    configured.reload(&broken, "broken.db");
+    assert_eq!(configured.prefixes().len(), 2);
+    client.set("z:1", "served by the others");
+    // And the mended file is applied.
+    let mended = format!("{TWO}\n[[prefix]]\nkey = \"z:\"\nstack = \"ram\"\n");
+    configured.reload(&mended, "z:");
+    until("three stacks", || (configured.prefixes().len() == 3).then_some(()));
+    configured.server.stop_cleanly();
+}
+
+#[test]
+fn a_reload_without_a_file_is_harmless() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new("ram", data.path()).start();
+    let mut client = server.connect();
+    server.signal(libc::SIGHUP);
+    server.wait_for_log("--config");
+    client.set("a", "1");
+    server.stop_cleanly();
+}
