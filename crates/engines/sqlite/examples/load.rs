@@ -21,6 +21,7 @@ use larder_sqlite::{SqliteEngine, SqliteOptions};
 const WORKERS: usize = 2;
 const VALUE: [u8; 100] = [b'v'; 100];
 
+type Task = Pin<Box<dyn Future<Output = ()>>>;
 type Pending = Pin<Box<dyn Future<Output = bool>>>;
 
 struct Unpark(std::thread::Thread, AtomicBool);
@@ -60,6 +61,9 @@ fn main() {
     let (clients, in_flight) = (number(1, 50) as usize, number(2, 1) as usize);
     let (keys, seconds) = (number(3, 200_000), number(4, 5));
     let folder = std::env::var("LARDER_LOAD_FOLDER").unwrap_or_else(|_| "target/load".into());
+    if what == "select" {
+        return select(&folder, keys, seconds);
+    }
     let began = Instant::now();
     let engine =
         SqliteEngine::open(Services::system(), SqliteOptions::new(&folder)).expect("the store opens");
@@ -151,7 +155,7 @@ fn work(
     what: &str,
     over: &AtomicBool,
 ) -> Vec<u32> {
-    let tasks: Rc<RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
+    let tasks: Rc<RefCell<Vec<Task>>> = Rc::default();
     let spawned = tasks.clone();
     let worker = Worker::new(id, move |task| spawned.borrow_mut().push(task));
     let connection = Connection::new(id as u64, "load".into(), -1);
