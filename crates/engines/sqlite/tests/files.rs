@@ -1,5 +1,7 @@
 //! What is opened, what is refused, and that what is refused is left alone.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 mod support;
 
 use std::fs;
@@ -21,7 +23,7 @@ fn picture(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| !path.extension().is_some_and(|extension| extension == "lock"))
+        .filter(|path| path.extension().is_none_or(|extension| extension != "lock"))
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()))
         .collect();
     files.sort();
