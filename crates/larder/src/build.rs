@@ -156,8 +156,8 @@ impl Engines {
 
     /// Takes out all engines, for a stop.
     pub fn retire_all(&mut self) -> Retired {
-        let mut retired = Retired::default();
-        retired.tiers.extend(self.tiers.drain().map(|(_, tier)| tier as Arc<dyn Engine>));
+        let mut retired = Retired { stop: true, ..Retired::default() };
+        retired.tiers.extend(self.tiers.drain().map(|(_, tier)| tier));
         retired.leaves.extend(self.stores.drain().map(|(_, store)| store as Arc<dyn Engine>));
         retired.leaves.extend(self.own_ram.drain().map(|(_, ram)| ram as Arc<dyn Engine>));
         retired.leaves.extend(self.shared_ram.take().map(|ram| ram as Arc<dyn Engine>));
@@ -168,8 +168,10 @@ impl Engines {
 /// Engines out of service, to be closed.
 #[derive(Default)]
 pub struct Retired {
-    tiers: Vec<Arc<dyn Engine>>,
+    tiers: Vec<Arc<Tier<RamEngine>>>,
     leaves: Vec<Arc<dyn Engine>>,
+    /// Whether the server stops; otherwise stores may go on serving other stacks.
+    stop: bool,
 }
 
 impl Retired {
@@ -181,8 +183,15 @@ impl Retired {
     /// Brings what was accepted to its level: the tiers first, then what they stand on. Blocks.
     /// The errors name what could not be brought down.
     pub fn close(self) -> Vec<EngineError> {
-        let ordered = self.tiers.into_iter().chain(self.leaves);
-        ordered.filter_map(|engine| engine.close().err()).collect()
+        let mut errors = Vec::new();
+        for tier in self.tiers {
+            errors.extend(tier.close().err());
+            if self.stop {
+                errors.extend(tier.list_cached_keys().err());
+            }
+        }
+        errors.extend(self.leaves.into_iter().filter_map(|leaf| leaf.close().err()));
+        errors
     }
 }
 
@@ -230,6 +239,8 @@ fn tier_options(tier: &config::Tier) -> TierOptions {
         negative_ttl_seconds: tier
             .negative_ttl
             .map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
+        // Other stacks may stand on the same store and the same RAM.
+        closes_below: false,
         ..TierOptions::default()
     }
 }

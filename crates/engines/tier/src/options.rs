@@ -50,10 +50,19 @@ pub struct TierOptions {
     pub fresh_seconds: Option<u32>,
     /// Whether the cache is filled from the store at start.
     pub warm_up: bool,
+    /// Whether closing the tier closes cache and store, after the store was told the cached keys. Not where others use
+    /// them too: then their owner does both.
+    pub closes_below: bool,
 }
 
 impl Default for TierOptions {
     fn default() -> Self {
-        TierOptions { write: Write::Through, negative_ttl_seconds: 1, fresh_seconds: None, warm_up: true }
+        TierOptions {
+            write: Write::Through,
+            negative_ttl_seconds: 1,
+            fresh_seconds: None,
+            warm_up: true,
+            closes_below: true,
+        }
     }
 }

@@ -78,6 +78,18 @@ impl<C: Cache + ?Sized> Tier<C> {
     }
 }
 
+impl<C: Cache + ?Sized> Tier<C> {
+    /// Tells the store which keys the cache holds, for the next start. May block, and hold up the store's writers: for
+    /// a stop. [`Engine::close`] does it unless [`TierOptions::closes_below`] is off.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn list_cached_keys(&self) -> Result<(), EngineError> {
+        let keys = self.core.cache.newest_keys(WARM_LIST_KEYS_MAX);
+        self.core.store.keep_warm_list(&mut keys.into_iter())
+    }
+}
+
 fn refuse_shared(below: &Description) -> EngineError {
     let text = format!(
         "write=behind is not possible above {}: others write the same data, so a command with a condition could not \
@@ -284,10 +296,12 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
             0 => Ok(()),
             items => Err(not_drained(items, left.last_error)),
         };
-        let listed = core.store.keep_warm_list(&mut core.cache.newest_keys(WARM_LIST_KEYS_MAX).into_iter());
+        if !core.options.closes_below {
+            return drained;
+        }
+        let listed = self.list_cached_keys();
         let store = core.store.close();
-        let cache = core.cache.close();
-        drained.and(store).and(listed).and(cache)
+        drained.and(store).and(listed).and(core.cache.close())
     }
 }
 

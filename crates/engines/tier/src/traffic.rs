@@ -232,6 +232,3 @@ impl Drop for Flushing {
         self.0.flushes.fetch_sub(1, Ordering::SeqCst);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -490,3 +490,15 @@ fn values_are_shown_as_they_are() {
     assert_eq!(shown(&cached), shown(&stored));
     assert_eq!(value_of(stored), text("v"));
 }
+
+#[test]
+fn a_tier_on_a_store_of_others_leaves_it_open() {
+    let others = bench();
+    let options = TierOptions { warm_up: false, closes_below: false, ..TierOptions::default() };
+    let bench = Bench::above(others.store.clone(), options);
+    bench.tier.close().unwrap();
+    assert_eq!(others.store.closed(), 0);
+    assert!(others.store.warm_list().is_empty());
+    others.tier.close().unwrap();
+    assert_eq!(others.store.closed(), 1);
+}

@@ -1,5 +1,6 @@
 //! A store whose every step the test decides, and a tier above it.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -50,6 +51,7 @@ struct State {
     log: Vec<String>,
     ids: u64,
     warm_list: Vec<Box<[u8]>>,
+    closed: usize,
 }
 
 fn now<T>(reply: Reply<T>) -> Result<T, EngineError> {
@@ -207,6 +209,11 @@ impl ScriptedStore {
         }
     }
 
+    /// How often it was closed.
+    pub fn closed(&self) -> usize {
+        self.state.lock().closed
+    }
+
     /// What it was given to warm a cache with.
     pub fn warm_list(&self) -> Vec<Box<[u8]>> {
         self.state.lock().warm_list.clone()
@@ -312,6 +319,7 @@ impl Engine for ScriptedStore {
     fn reset_stats(&self) {}
 
     fn close(&self) -> Result<(), EngineError> {
+        self.state.lock().closed += 1;
         self.model.close()
     }
 }
