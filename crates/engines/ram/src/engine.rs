@@ -249,6 +249,16 @@ impl RamEngine {
         Ok(answer)
     }
 
+    /// Forgets the items under `prefix` and under none of `except`, for keys that come from another stack or leave for
+    /// one: a copy kept of one store must not answer for another. Copies on their way in are refused too.
+    pub fn forget(&self, prefix: &[u8], except: &[&[u8]]) {
+        self.leases.revoke_all();
+        self.flushes.flush_except(prefix, except);
+        if self.flushes.has_too_many_records() {
+            self.sweep_flushed();
+        }
+    }
+
     /// Checks every item against the flush records, so that these can be forgotten.
     fn sweep_flushed(&self) {
         let epoch = self.flushes.epoch();

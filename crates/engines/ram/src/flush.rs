@@ -35,11 +35,23 @@ struct Waiting {
     when: Timestamp,
 }
 
-/// Items under `prefix` written in an epoch before `epoch` and at a second before `before` are gone.
+/// Items under `prefix`, and under none of `except`, written in an epoch before `epoch` and at a second before
+/// `before` are gone.
 struct Record {
     prefix: Box<[u8]>,
+    except: Box<[Box<[u8]>]>,
     epoch: u64,
     before: Option<Timestamp>,
+}
+
+impl Record {
+    fn takes(&self, entry: &Entry) -> bool {
+        let key = entry.key();
+        entry.epoch < self.epoch
+            && self.before.is_none_or(|before| entry.written < before)
+            && key.starts_with(&self.prefix)
+            && !self.except.iter().any(|except| key.starts_with(except))
+    }
 }
 
 impl Flushes {
@@ -77,11 +89,7 @@ impl Flushes {
         if entry.epoch < self.floor.load(Ordering::Acquire) {
             return true;
         }
-        let taken = self.records.lock().iter().any(|record| {
-            entry.epoch < record.epoch
-                && record.before.is_none_or(|before| entry.written < before)
-                && entry.key().starts_with(&record.prefix)
-        });
+        let taken = self.records.lock().iter().any(|record| record.takes(entry));
         if !taken {
             entry.epoch = epoch;
         }
@@ -98,8 +106,17 @@ impl Flushes {
         if before.is_none() && prefix.is_empty() {
             self.floor.store(epoch, Ordering::Release);
         } else {
-            records.push(Record { prefix: prefix.into(), epoch, before });
+            records.push(Record { prefix: prefix.into(), except: Box::default(), epoch, before });
         }
+        self.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Flushes at once what is under `prefix` and under none of `except`.
+    pub(crate) fn flush_except(&self, prefix: &[u8], except: &[&[u8]]) {
+        let mut records = self.records.lock();
+        let epoch = self.epoch.load(Ordering::Relaxed) + 1;
+        let except = except.iter().map(|&except| except.into()).collect();
+        records.push(Record { prefix: prefix.into(), except, epoch, before: None });
         self.epoch.store(epoch, Ordering::Release);
     }
 

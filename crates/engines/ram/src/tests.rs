@@ -225,6 +225,21 @@ fn a_flush_takes_what_was_there_and_spares_what_comes() {
 }
 
 #[test]
+fn forgetting_a_prefix_spares_longer_ones_and_refuses_copies_on_their_way() {
+    let bench = Bench::of(MIB);
+    for key in [&b"user:1"[..], b"user:kept:1", b"other"] {
+        bench.set(key, b"old").unwrap();
+    }
+    assert!(!bench.fill(b"user:2", item(b"copy", 1), || bench.engine.forget(b"user:", &[b"user:kept:"])));
+    assert_eq!((bench.get(b"user:1"), bench.get(b"user:2")), (None, None));
+    assert!(bench.get(b"user:kept:1").is_some() && bench.get(b"other").is_some());
+    bench.set(b"user:1", b"new").unwrap();
+    bench.engine.forget(b"", &[b"other"]);
+    assert_eq!((bench.get(b"user:1"), bench.get(b"user:kept:1")), (None, None));
+    assert!(bench.get(b"other").is_some());
+}
+
+#[test]
 fn a_flush_to_come_is_done_at_its_second() {
     let bench = Bench::of(MIB);
     bench.set(b"a", b"old").unwrap();

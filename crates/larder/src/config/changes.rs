@@ -1,6 +1,6 @@
 //! What a reload changes: from the running plan to a new one, in words for the log, or why it needs a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -41,6 +41,17 @@ pub enum Change {
     },
 }
 
+/// Keys that come under another stack: those that begin with `prefix` and with none of `except`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// What they begin with.
+    pub prefix: String,
+    /// Longer prefixes, whose keys are judged by themselves.
+    pub except: Vec<String>,
+    /// Whether the stack they come under keeps them in a store; its RAM then holds copies only.
+    pub to_store: bool,
+}
+
 /// A difference that a running server cannot take up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -73,6 +84,39 @@ impl Plan {
         list.extend(prefix_changes(self, new));
         if refusals.is_empty() { Ok(Changes { list }) } else { Err(refusals) }
     }
+}
+
+impl Plan {
+    /// The keys that `new` gives to another stack than this plan. No cache may keep anything of them: what it holds
+    /// came from the other stack.
+    pub fn moved(&self, new: &Plan) -> Vec<Moved> {
+        let keys: BTreeSet<&str> =
+            self.prefixes.iter().chain(&new.prefixes).map(|prefix| prefix.key.as_str()).collect();
+        let is_moved = |key: &&&str| !are_one(self.serving(key), new.serving(key));
+        let moved = keys.iter().filter(is_moved).map(|&key| Moved {
+            prefix: key.to_owned(),
+            except: keys
+                .iter()
+                .filter(|longer| longer.len() > key.len() && longer.starts_with(key))
+                .map(ToString::to_string)
+                .collect(),
+            to_store: matches!(new.serving(key).stack.lowest(), Layer::Sqlite { .. }),
+        });
+        moved.collect()
+    }
+
+    /// The prefix that takes the keys beginning with `key` that no longer prefix takes.
+    fn serving(&self, key: &str) -> &Prefix {
+        let fits = self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.key));
+        fits.max_by_key(|prefix| prefix.key.len()).expect("a plan has a prefix that takes all other keys")
+    }
+}
+
+/// Whether the two are served by the very same engines. A RAM of its own is each prefix's own.
+fn are_one(one: &Prefix, other: &Prefix) -> bool {
+    let has_own_ram =
+        one.stack.layers.iter().any(|layer| matches!(layer, Layer::Ram { size_bytes: Some(_) }));
+    one.stack == other.stack && (!has_own_ram || one.key == other.key)
 }
 
 /// Whether a running server can take up another value.

@@ -31,7 +31,7 @@ use draft::{Draft, Placed, PlacedPrefix};
 use engines::Engine;
 use report::{Place, Report};
 
-pub use changes::{Change, Changes, Refusal};
+pub use changes::{Change, Changes, Moved, Refusal};
 pub use options::Options;
 pub use plan::{Host, Layer, Listener, Plan, Prefix, Program, Stack, TcpAddress, Tier, Write};
 pub use report::Mistakes;

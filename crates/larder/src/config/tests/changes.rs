@@ -153,3 +153,39 @@ fn stacks_written_behind_stay_as_they_are() {
     );
     check_reload(&one, &file_of(&[("", "ram > sqlite(a.db, write=behind, dirty_age=2s)")]), Err(&[&refusal]));
 }
+
+/// Going from one list of prefixes to the other moves these keys: prefix, exceptions, whether to a store.
+#[track_caller]
+fn check_moved(from: &[(&str, &str)], to: &[(&str, &str)], expected: &[(&str, &[&str], bool)]) {
+    let plan = |prefixes: &[(&str, &str)]| {
+        let table = |(key, stack): &(&str, &str)| format!("[[prefix]]\nkey = '{key}'\nstack = '{stack}'\n");
+        good_file(&prefixes.iter().map(table).collect::<String>())
+    };
+    let moved = plan(from).moved(&plan(to));
+    let moved: Vec<_> = moved
+        .iter()
+        .map(|moved| {
+            (moved.prefix.as_str(), moved.except.iter().map(String::as_str).collect(), moved.to_store)
+        })
+        .collect();
+    let expected: Vec<(&str, Vec<&str>, bool)> =
+        expected.iter().map(|(prefix, except, to_store)| (*prefix, except.to_vec(), *to_store)).collect();
+    assert_eq!(moved, expected);
+}
+
+#[test]
+fn keys_move_with_their_prefix_but_for_longer_ones() {
+    const ALL: (&str, &str) = ("", "ram > sqlite");
+    const USER: (&str, &str) = ("user:", "ram > sqlite(users.db)");
+    check_moved(&[ALL, USER], &[ALL, USER], &[]);
+    check_moved(&[ALL], &[ALL, USER], &[("user:", &[], true)]);
+    check_moved(&[ALL, USER], &[ALL], &[("user:", &[], true)]);
+    check_moved(&[ALL, USER], &[("", "ram"), USER], &[("", &["user:"], false)]);
+    check_moved(&[ALL, ("user:", "ram")], &[ALL, USER, ("user:x:", "ram")], &[("user:", &["user:x:"], true)]);
+}
+
+#[test]
+fn a_prefix_without_engines_of_its_own_moves_nothing() {
+    check_moved(&[("", "ram")], &[("", "ram"), ("a:", "ram")], &[]);
+    check_moved(&[("", "ram(4MiB)")], &[("", "ram(4MiB)"), ("a:", "ram(4MiB)")], &[("a:", &[], false)]);
+}
