@@ -29,23 +29,50 @@ struct CommandLine {
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
     /// Connections at a time, taking turns in the protocols
-    #[arg(long, value_name = "N", default_value_t = 9)]
+    #[arg(long, value_name = "N", default_value_t = usual::CLIENTS)]
     clients: u32,
     /// RAM for a bare `ram`, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    #[arg(long, value_name = "MIB", default_value_t = usual::MEMORY_MIB)]
     memory: u32,
     /// The server's worker threads
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = usual::THREADS)]
     threads: u32,
     /// Rounds on one data folder before a fresh one
-    #[arg(long, value_name = "N", default_value_t = 25)]
+    #[arg(long, value_name = "N", default_value_t = usual::ROUNDS_PER_FOLDER)]
     rounds_per_folder: u64,
     /// Longest load of a round, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 700)]
+    #[arg(long, value_name = "MS", default_value_t = usual::LOAD_MS_MAX)]
     load_ms_max: u64,
     /// How many of a hundred rounds have flush_all among their commands
-    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
+    #[arg(long, value_name = "PERCENT", default_value_t = usual::FLUSH_ROUNDS_PERCENT)]
     flush_rounds: u64,
+}
+
+/// What the options are unless they are given.
+mod usual {
+    pub const CLIENTS: u32 = 9;
+    pub const MEMORY_MIB: u32 = 64;
+    pub const THREADS: u32 = 2;
+    pub const ROUNDS_PER_FOLDER: u64 = 25;
+    pub const LOAD_MS_MAX: u64 = 700;
+    pub const FLUSH_ROUNDS_PERCENT: u64 = 10;
+}
+
+impl CommandLine {
+    /// The options that are not as usual, as `cargo xtask` passes them on.
+    fn unusual(&self) -> String {
+        let options = [
+            ("--clients", u64::from(self.clients), u64::from(usual::CLIENTS)),
+            ("--memory", u64::from(self.memory), u64::from(usual::MEMORY_MIB)),
+            ("--threads", u64::from(self.threads), u64::from(usual::THREADS)),
+            ("--rounds-per-folder", self.rounds_per_folder, usual::ROUNDS_PER_FOLDER),
+            ("--load-ms-max", self.load_ms_max, usual::LOAD_MS_MAX),
+            ("--flush-rounds", self.flush_rounds, usual::FLUSH_ROUNDS_PERCENT),
+        ];
+        let unusual = options.iter().filter(|(_, value, usual)| value != usual);
+        let words: String = unusual.map(|(name, value, _)| format!(" {name} {value}")).collect();
+        if words.is_empty() { words } else { format!(" --{words}") }
+    }
 }
 
 /// Shortest load of a round, in milliseconds.
@@ -64,6 +91,7 @@ fn main() -> ExitCode {
 }
 
 fn run(line: CommandLine) -> Result<ExitCode> {
+    let more = line.unusual();
     let Some(program) = line.server.or_else(|| std::env::var_os("LARDER_BIN").map(PathBuf::from)) else {
         bail!("no server: name its binary with --server FILE or in LARDER_BIN");
     };
@@ -91,7 +119,7 @@ fn run(line: CommandLine) -> Result<ExitCode> {
     let mut display = Display::new(line.minutes.is_some());
     let report = campaign::run(&options, &mut |progress| display.show(progress))?;
     display.end();
-    Ok(summarise(&options, &report))
+    Ok(summarise(&options, &more, &report))
 }
 
 fn new_seed() -> u64 {
@@ -153,7 +181,7 @@ fn line(progress: &Progress) -> String {
     )
 }
 
-fn summarise(options: &Options, report: &Report) -> ExitCode {
+fn summarise(options: &Options, more: &str, report: &Report) -> ExitCode {
     let totals = &report.totals;
     for finding in &report.findings {
         println!("{finding}");
@@ -172,10 +200,8 @@ fn summarise(options: &Options, report: &Report) -> ExitCode {
         Length::Rounds(kills) => format!("crash --kills {kills}"),
         Length::Time(time) => format!("soak --minutes {}", time.as_secs() / 60),
     };
-    println!(
-        "repeat with: cargo xtask {length} --seed {} --store \"{}\"",
-        options.seed, options.recipe.store
-    );
+    let Options { seed, recipe, .. } = options;
+    println!("repeat with: cargo xtask {length} --seed {seed} --store \"{}\"{more}", recipe.store);
     let sound = report.findings.is_empty() && totals.undecided == 0;
     println!("{}", if sound { "nothing lost, nothing invented" } else { "FAILED" });
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
