@@ -108,7 +108,7 @@ impl Play {
             self.step();
         }
         self.bench.store.release(&self.bench.context());
-        self.bench.tier.close().unwrap();
+        self.bench.tier.close().expect("the store takes everything");
         let keys = self.actors[0].mix.keys().to_vec();
         let history: Vec<Recorded> =
             self.actors.iter().flat_map(|actor| actor.learnt.borrow().clone()).collect();

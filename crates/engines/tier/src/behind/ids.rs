@@ -35,10 +35,13 @@ impl Ids {
     /// The next id; `None`: there is none left.
     #[inline]
     pub fn next(&self) -> Option<u64> {
-        let id = self.next.0.fetch_add(1, Ordering::Relaxed);
-        // `end` first: a new end is written after the start that belongs to it.
-        if id < self.end.load(Ordering::Acquire) && id >= self.start.load(Ordering::Relaxed) {
-            return Some(id);
+        // Whoever asks in vain leaves the counter alone: it runs on into the next reservation.
+        if self.next.0.load(Ordering::Relaxed) < self.end.load(Ordering::Acquire) {
+            let id = self.next.0.fetch_add(1, Ordering::Relaxed);
+            // `end` first: a new end is written after the start that belongs to it.
+            if id < self.end.load(Ordering::Acquire) && id >= self.start.load(Ordering::Relaxed) {
+                return Some(id);
+            }
         }
         self.next_of_spare()
     }
