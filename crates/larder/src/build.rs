@@ -121,6 +121,11 @@ impl Engines {
         Ok(store)
     }
 
+    /// Every RAM.
+    pub fn rams(&self) -> Vec<Arc<RamEngine>> {
+        self.shared_ram.iter().chain(self.own_ram.values()).cloned().collect()
+    }
+
     /// Takes out the engines that `plan` no longer uses. They are closed once no worker uses them.
     pub fn retire(&mut self, plan: &Plan) -> Retired {
         let used = used(plan);

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use larder_engine::Services;
+use larder_ram::RamEngine;
 use larder_server::{Bound, ListenAddress, Server, Setup, StopRequest};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::build::{Engines, Retired};
 use crate::cli;
-use crate::config::{Host, Layer, Listener, Options, Plan, Program, TcpAddress};
+use crate::config::{Host, Layer, Listener, Moved, Options, Plan, Program, TcpAddress};
 use crate::{log, metrics};
 
 /// How often a reload looks whether the engines it replaced are still in use.
@@ -273,26 +274,41 @@ impl Running<'_> {
                 return;
             }
         };
+        let moved = self.plan.moved(&plan);
+        let rams = self.engines.rams();
+        // Before the swap, so that no key is answered from a copy of the store it came from; and after it, for what
+        // the last requests of the old setup put there.
+        forget(&rams, moved.iter());
         let old = self.server.shared().swap_setup(setup);
+        forget(&rams, moved.iter());
         self.server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
         for change in &changes.list {
             tracing::warn!("reload: {change}");
         }
-        let retired = self.engines.retire(&plan);
-        if !retired.is_empty() {
-            close_when_unused(old, retired);
-        }
+        finish_when_unused(old, rams, moved, self.engines.retire(&plan));
         self.plan = plan;
     }
 }
 
-/// Closes engines in the background once no worker holds the setup that used them.
-fn close_when_unused(old: Arc<Setup>, retired: Retired) {
+/// Makes each RAM forget what it keeps of keys that come under another stack.
+fn forget<'a>(rams: &[Arc<RamEngine>], moved: impl Iterator<Item = &'a Moved>) {
+    for moved in moved {
+        let except: Vec<&[u8]> = moved.except.iter().map(String::as_bytes).collect();
+        for ram in rams {
+            ram.forget(moved.prefix.as_bytes(), &except);
+        }
+    }
+}
+
+/// Closes engines in the background once no worker holds the setup that used them, so that nothing comes by the old
+/// routes any more. Until then a copy may still have been made by one; an item that is in RAM only is not touched.
+fn finish_when_unused(old: Arc<Setup>, rams: Vec<Arc<RamEngine>>, moved: Vec<Moved>, retired: Retired) {
     std::thread::spawn(move || {
         while Arc::strong_count(&old) > 1 {
             std::thread::sleep(RETIRE_PERIOD);
         }
         drop(old);
+        forget(&rams, moved.iter().filter(|moved| moved.to_store));
         close_retired(retired);
     });
 }

@@ -103,6 +103,44 @@ fn stacks_change_under_traffic() {
     configured.server.stop_cleanly();
 }
 
+/// Both stacks share one RAM, where the key's item is when the key moves.
+#[test]
+fn a_key_that_comes_under_another_stack_is_looked_up_there() {
+    let configured = Configured::start(TWO);
+    let mut client = configured.server.connect();
+    client.set("user:1", "old");
+    client.set("session:1", "stays");
+    assert_eq!(client.get("user:2"), None);
+    let three = format!("{TWO}\n[[prefix]]\nkey = \"user:\"\nstack = \"ram > sqlite(users.db)\"\n");
+    for round in 0..3 {
+        configured.reload(&three, "\"user:\" added");
+        until("three stacks", || (configured.prefixes().len() == 3).then_some(()));
+        let expected = if round == 0 { None } else { Some("new") };
+        assert_eq!(client.get("user:1").as_deref(), expected, "round {round}");
+        client.set("user:1", "new");
+        client.set("user:2", "new");
+        configured.reload(TWO, "\"user:\" removed");
+        until("two stacks", || (configured.prefixes().len() == 2).then_some(()));
+        assert_eq!(client.get("user:1").as_deref(), Some("old"), "round {round}");
+        client.ask("incr user:2 1\r\nappend user:2 0 0 1\r\nx\r\n", "NOT_FOUND\r\nNOT_STORED\r\n");
+        assert_eq!(client.get("session:1").as_deref(), Some("stays"));
+        // The store of a prefix that is gone is closed in the background; then it can be opened again.
+        until("users.db to be free", || store_is_free(&configured).then_some(()));
+    }
+}
+
+/// Whether no process has the store of users open.
+fn store_is_free(configured: &Configured) -> bool {
+    let lock = configured.file.with_file_name("data").join("users.lock");
+    lock.exists() && !std::fs::read_to_string("/proc/locks").unwrap_or_default().contains(&inode(&lock))
+}
+
+/// As `/proc/locks` writes it.
+fn inode(path: &std::path::Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!(":{} ", std::fs::metadata(path).unwrap().ino())
+}
+
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
