@@ -29,7 +29,8 @@ struct Copied {
 /// Runs until the bell is closed.
 pub(crate) fn run(shared: &Arc<Shared>, connection: &Connection) {
     let options = &shared.connector.options;
-    // After a first copy the log goes on growing: the next is made when as much again has come.
+    // After a copy the log may go on growing: the next is made when as much again has come. So a reader that holds the log
+    // for long (a backup) costs few attempts.
     let mut copied_at = 0;
     loop {
         match shared.checkpoint.wait(None) {

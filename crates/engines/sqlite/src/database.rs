@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_engine::Services;
 use larder_engine::disk::Disk;
@@ -16,7 +17,10 @@ use crate::schema;
 const LIBRARY_MIN: i32 = 3_051_003;
 
 /// How long a statement waits for a lock that another program holds, in milliseconds.
-const LOCK_PATIENCE_MS: u32 = 5000;
+const LOCK_PATIENCE_MS: u64 = 5000;
+
+/// How long a checkpoint waits for a reader that still needs the log, in milliseconds: the writer is held meanwhile.
+const CHECKPOINT_PATIENCE_MS: u64 = 10;
 
 /// Refuses libraries with the fault.
 pub(crate) fn check_library() -> Result<(), OpenError> {
@@ -204,13 +208,14 @@ impl Connector {
     /// The checkpoint owner's.
     pub fn checkpointer(&self) -> rusqlite::Result<Connection> {
         let connection = self.open(0)?;
+        connection.busy_timeout(Duration::from_millis(CHECKPOINT_PATIENCE_MS))?;
         set_synchronous(&connection, &self.options)?;
         Ok(connection)
     }
 
     fn open(&self, page_cache_bytes: usize) -> rusqlite::Result<Connection> {
         let connection = connect(&*self.disk, &self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.busy_timeout(std::time::Duration::from_millis(LOCK_PATIENCE_MS.into()))?;
+        connection.busy_timeout(Duration::from_millis(LOCK_PATIENCE_MS))?;
         let cache_kib = (page_cache_bytes / 1024).max(64);
         connection.pragma_update(None, "cache_size", -(cache_kib as i64))?;
         connection.pragma_update(None, "mmap_size", 0)?;

@@ -37,6 +37,10 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 const IDS_RESERVED: u64 = 1_000_000;
 /// How long the writer is without work before it folds what is left.
 const IDLE: Duration = Duration::from_millis(50);
+/// How long it waits for work between two slices of that.
+const IDLE_BREATH: Duration = Duration::from_millis(2);
+/// How often an idle writer looks whether a delayed flush is due. (Readers obey it at its second, done or not.)
+const FLUSH_LOOK: Duration = Duration::from_millis(500);
 /// How long folding rests after it failed.
 const FOLD_REST: Duration = Duration::from_secs(1);
 
@@ -134,11 +138,15 @@ impl Writer<'_> {
         let shared = self.shared.clone();
         self.measure();
         let mut batch = Vec::new();
+        let mut is_idle = false;
         loop {
-            let patience = self.has_chores().then_some(IDLE);
+            let patience = self.patience(is_idle);
             match shared.writes.take(&mut batch, BATCH_COMMANDS_MAX, BATCH_BYTES_MAX, patience) {
-                Taken::Batch => self.serve(&mut batch),
-                Taken::TimedOut => self.idle(),
+                Taken::Batch => {
+                    is_idle = false;
+                    self.serve(&mut batch);
+                }
+                Taken::TimedOut => is_idle = self.idle(),
                 Taken::Closed => break,
             }
             self.keep_up();

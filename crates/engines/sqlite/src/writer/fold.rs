@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use super::statements::Upserted;
-use super::{FOLD_REST, Failure, Writer};
+use super::{FLUSH_LOOK, FOLD_REST, Failure, IDLE, IDLE_BREATH, Writer};
 use crate::flushes::Flushes;
 use crate::kept::{KeyBytes, Latest};
 
@@ -48,12 +48,17 @@ pub(super) struct Slice {
 }
 
 impl Writer<'_> {
-    pub(super) fn has_chores(&self) -> bool {
-        self.sweep.is_some()
-            || self.shared.overlay.entries() > 0
-            || self.journal_first < self.seq
-            || self.shared.purge.waits()
-            || !self.flushes.waiting.is_empty()
+    /// How long to wait for commands before something else is done.
+    pub(super) fn patience(&self, is_idle: bool) -> Option<Duration> {
+        if self.has_journal() || self.shared.purge.waits() {
+            return Some(if is_idle { IDLE_BREATH } else { IDLE });
+        }
+        (!self.flushes.waiting.is_empty()).then_some(FLUSH_LOOK)
+    }
+
+    /// Whether there is anything left to fold or to remove from the journal.
+    fn has_journal(&self) -> bool {
+        self.sweep.is_some() || self.shared.overlay.entries() > 0 || self.journal_first < self.seq
     }
 
     fn may_fold(&self) -> bool {
@@ -192,19 +197,19 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Nothing has arrived for a moment.
-    pub(super) fn idle(&mut self) {
+    /// Nothing has arrived for a moment. Whether something was done that goes on.
+    pub(super) fn idle(&mut self) -> bool {
         if self.flushes.is_due(self.shared.now()) {
             // A batch without commands puts the flush into effect.
             self.serve_commands(Vec::new());
         }
-        let folds = self.may_fold()
-            && (self.sweep.is_some() || self.shared.overlay.entries() > 0 || self.journal_first < self.seq);
+        let folds = self.may_fold() && self.has_journal();
         if folds || self.shared.purge.waits() {
             let keys_max = if folds { SLICE_KEYS_MAX } else { 0 };
             let outcome = self.slice_alone(keys_max);
             self.note(outcome);
         }
+        folds
     }
 
     /// At the bound of the journal writes wait for folding.
@@ -234,7 +239,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn fold_all(&mut self) -> Result<(), Failure> {
-        while self.sweep.is_some() || self.shared.overlay.entries() > 0 || self.journal_first < self.seq {
+        while self.has_journal() {
             self.slice_alone(SLICE_KEYS_MAX)?;
         }
         Ok(())
