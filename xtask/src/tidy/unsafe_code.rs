@@ -33,7 +33,8 @@ fn check_file(file: &TextFile) -> Vec<Finding> {
                            module and add that to xtask/src/tidy/unsafe_code.rs";
             findings.push(Finding::error(&file.path, index + 1, message.into()));
         }
-        if !has_reason(&code, &text, index) {
+        let is_explained = is_callback(text[index]) && explains_callbacks(&text);
+        if !is_explained && !has_reason(&code, &text, index) {
             let message = "`unsafe` without a reason: put a comment `// SAFETY: …` above it (for a function \
                            that callers must use with care, a documentation section `# Safety`)";
             findings.push(Finding::error(&file.path, index + 1, message.into()));
@@ -57,6 +58,16 @@ fn uses_unsafe(code: &str) -> bool {
         }
         !after.strip_prefix("fn").is_some_and(|rest| rest.trim_start().starts_with('('))
     })
+}
+
+/// Whether the line defines a function for C to call. Its caller is one and the same for a whole file of them.
+fn is_callback(text: &str) -> bool {
+    text.trim_start().starts_with("unsafe extern \"C\" fn ")
+}
+
+/// Whether the file's head says, in a section `# Safety`, by what rule its callbacks are called.
+fn explains_callbacks(text: &[&str]) -> bool {
+    text.iter().take_while(|line| line.starts_with("//!")).any(|line| line.contains("# Safety"))
 }
 
 /// Looks on the line itself, then upwards through comments, attributes and a few lines of code of the

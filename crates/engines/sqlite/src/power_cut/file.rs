@@ -1,4 +1,9 @@
 //! What SQLite asks of an open file.
+//!
+//! # Safety
+//!
+//! SQLite alone calls these functions, through the tables below. By its VFS interface the pointers it gives are valid
+//! for the length of the call, strings end in NUL, and buffers are as long as it says.
 
 use std::ffi::{c_int, c_void};
 use std::io;

@@ -1,4 +1,9 @@
 //! Names, folders, time: what SQLite asks of the disk as a whole.
+//!
+//! # Safety
+//!
+//! SQLite alone calls these functions, through the tables below. By its VFS interface the pointers it gives are valid
+//! for the length of the call, strings end in NUL, and buffers are as long as it says.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
