@@ -7,12 +7,16 @@ use anyhow::Result;
 ///
 /// Clients of all three protocols collide on a few keys; kill -9 at a random moment; restart on the same data; then
 /// every key must show what was acknowledged, in order, and nothing that nobody wrote. It stops at the first finding,
-/// keeps the data and prints the command to repeat it.
+/// keeps the data and prints the command to repeat it. With --cuts it is the power that goes, under the store alone.
 #[derive(clap::Args)]
 pub(crate) struct CrashOptions {
     /// kill -9s
     #[arg(long, value_name = "N", default_value_t = 30)]
     kills: u64,
+
+    /// Instead of killing a server, cut the power of the simulated disk under the SQLite store so many times
+    #[arg(long, value_name = "N", conflicts_with_all = ["kills", "store", "more"])]
+    cuts: Option<u64>,
 
     #[command(flatten)]
     common: Common,
@@ -47,7 +51,20 @@ struct Common {
 }
 
 pub(crate) fn crash(options: &CrashOptions) -> Result<()> {
-    run("--kills", options.kills, &options.common)
+    match options.cuts {
+        Some(cuts) => cut_power(cuts, options.common.seed),
+        None => run("--kills", options.kills, &options.common),
+    }
+}
+
+/// The campaign is a test of the store; its length and seed come by the environment.
+fn cut_power(cuts: u64, seed: Option<u64>) -> Result<()> {
+    let test =
+        ["test", "--package", "larder-sqlite", "--test", "power_cut", "a_power_cut", "--", "--nocapture"];
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("{cuts} power cuts, seed {seed}");
+    let mut campaign = command::cargo(&test);
+    command::run(campaign.env("LARDER_CUTS", cuts.to_string()).env("LARDER_SEED", seed.to_string()))
 }
 
 pub(crate) fn soak(options: &SoakOptions) -> Result<()> {
