@@ -116,6 +116,7 @@ impl<'c> Purge<'c> {
     /// Works until the desk is closed.
     pub fn run(self) {
         loop {
+            self.shared.notice_removal();
             if self.is_due() && self.pass().is_break() {
                 return;
             }
@@ -147,6 +148,7 @@ impl<'c> Purge<'c> {
         let mut complete = true;
         loop {
             let began = clock.elapsed();
+            self.shared.notice_removal();
             let step = match self.step(cursor.as_deref()) {
                 Ok(step) => step,
                 Err(error) => {

@@ -24,7 +24,7 @@ use crate::purge::Purge;
 use crate::reader::{Reader, Readers};
 use crate::record::{self, Record};
 use crate::schema;
-use crate::shared::Shared;
+use crate::shared::{REMOVED, Shared};
 use crate::writer::{self, Start};
 
 type WriterThread = JoinHandle<Result<(), EngineError>>;
@@ -97,6 +97,7 @@ impl Running {
             journal_rows: AtomicU64::new(start.seq_last + 1 - start.journal_first),
             file_bytes: AtomicU64::new(0),
             expires_first: AtomicU32::new(0),
+            removed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             connector,
         });
@@ -161,9 +162,12 @@ impl Running {
 
     /// Stops in order; the log is copied into the file and removed.
     pub fn close(&self) -> Result<(), EngineError> {
-        let outcome = self.stop();
         let shared = &self.shared;
-        outcome?;
+        shared.notice_removal();
+        self.stop()?;
+        if shared.removed.load(Ordering::Relaxed) {
+            return Err(EngineError::new(ErrorKind::Unavailable, REMOVED));
+        }
         let path = shared.connector.path.display();
         let emptied =
             shared.connector.checkpointer().and_then(|connection| checkpoint::truncate(&connection));

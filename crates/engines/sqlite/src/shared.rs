@@ -1,5 +1,6 @@
 //! What the engine's threads and its callers share.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
@@ -8,11 +9,14 @@ use larder_engine::{EngineError, ErrorKind, Services, Timestamp};
 use parking_lot::{Condvar, Mutex};
 
 use crate::counters::Counters;
-use crate::database::Connector;
+use crate::database::{Connector, beside};
 use crate::flushes::Board;
 use crate::overlay::Overlay;
 use crate::purge::PurgeDesk;
 use crate::write::Write;
+
+/// What clients are told when the file is gone.
+pub(crate) const REMOVED: &str = "the data file was removed";
 
 /// See the module.
 pub(crate) struct Shared {
@@ -42,6 +46,8 @@ pub(crate) struct Shared {
     pub file_bytes: AtomicU64,
     /// The second at which the earliest item of the table expires, as far as known; 0: unknown, look.
     pub expires_first: AtomicU32,
+    /// The file or its log has lost its name: what is written now will not be found again.
+    pub removed: AtomicBool,
     /// Every thread ends soon; the writer does not fold what is left.
     pub abandoned: AtomicBool,
 }
@@ -49,6 +55,24 @@ pub(crate) struct Shared {
 impl Shared {
     pub fn now(&self) -> Timestamp {
         self.services.clock.now()
+    }
+
+    /// Looks whether the file and its log still have their names.
+    pub fn notice_removal(&self) {
+        let disk = &self.services.disk;
+        let is_there = |path: &Path| disk.exists(path).unwrap_or(true);
+        let log = beside(&self.connector.path, "-wal");
+        let gone = [&*self.connector.path, &*log].into_iter().find(|path| !is_there(path));
+        if let Some(gone) = gone
+            && !self.removed.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(
+                "{}: was removed while the store was open. Writes are refused: they would be lost. Stop the server, \
+                 put the file back or restore a backup, and start again",
+                gone.display()
+            );
+            self.health.bad(REMOVED);
+        }
     }
 
     /// Notes that the table got an item with this expiry.

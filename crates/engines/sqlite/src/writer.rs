@@ -22,7 +22,7 @@ use crate::kept::Latest;
 use crate::overlay::Publish;
 use crate::record::Encoder;
 use crate::schema;
-use crate::shared::Shared;
+use crate::shared::{REMOVED, Shared};
 use crate::write::{Answer, AnswerTo, Command, Write};
 
 use decide::{Decider, Ids, Plan};
@@ -160,10 +160,9 @@ impl Writer<'_> {
     fn serve(&mut self, batch: &mut Vec<Write>) {
         let (warm, commands): (Vec<Write>, Vec<Write>) =
             batch.drain(..).partition(|write| matches!(write.command, Command::KeepWarmList { .. }));
-        if self.is_stuck() {
+        if let Some(why) = self.refusal() {
             for write in commands {
-                let text = "the data disk does not take what was written before";
-                write.answer_to.fail(EngineError::new(ErrorKind::Unavailable, text));
+                write.answer_to.fail(EngineError::new(ErrorKind::Unavailable, why));
             }
         } else if !commands.is_empty() {
             self.serve_commands(commands);
@@ -176,6 +175,14 @@ impl Writer<'_> {
                 Err(failure) => Err(command_error(&failure.error, failure.certainty)),
             });
         }
+    }
+
+    /// Why nothing can be taken at the moment, if so.
+    fn refusal(&self) -> Option<&'static str> {
+        if self.shared.removed.load(std::sync::atomic::Ordering::Relaxed) {
+            return Some(REMOVED);
+        }
+        self.is_stuck().then_some("the data disk does not take what was written before")
     }
 
     fn serve_commands(&mut self, mut commands: Vec<Write>) {

@@ -228,6 +228,20 @@ fn a_full_disk_refuses_writes_and_recovers() {
 }
 
 #[test]
+fn a_removed_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    store.set("k", b"v");
+    std::fs::remove_file(folder.path().join("larder.db")).unwrap();
+    while store.engine.ready().is_ok() {
+        std::thread::yield_now();
+    }
+    let error = store.try_set("k", b"lost", Expiry::NEVER).unwrap_err();
+    assert_eq!((error.kind(), error.text()), (ErrorKind::Unavailable, "the data file was removed"));
+    assert!(store.engine.close().is_err());
+}
+
+#[test]
 fn a_value_that_does_not_fit_fails_alone() {
     let folder = tempfile::tempdir().unwrap();
     let tight = SqliteOptions { pages_max: 60, ..options(folder.path()) };
