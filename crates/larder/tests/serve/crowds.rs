@@ -31,7 +31,7 @@ const GROWTH_BYTES_MAX: u64 = 64 << 20;
 
 fn a_client_that_does_not_read_is_not_read(stack: Stack) {
     const KEYS: usize = 8;
-    const ASKED: usize = 400;
+    const ASKED: usize = 150;
     let running = stack.start();
     let mut other = running.connect();
     for key in 0..KEYS {

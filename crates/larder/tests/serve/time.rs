@@ -11,6 +11,7 @@ use crate::support::stacks::Stack;
 crate::each_stack!(
     items_are_gone_when_their_seconds_are_over,
     a_delayed_flush_takes_what_was_written_after_it_too,
+    a_later_flush_replaces_one_that_waits,
     expired_items_stay_away_after_a_restart,
 );
 
@@ -72,6 +73,21 @@ fn a_delayed_flush_takes_what_was_written_after_it_too(stack: Stack) {
     client.ask("set new 0 0 1\r\nx\r\nget new\r\n", "STORED\r\nVALUE new 0 1\r\nx\r\nEND\r\n");
     let running = if stack.is_durable() { running.restart() } else { running };
     running.connect().ask("get before after new\r\n", "VALUE new 0 1\r\nx\r\nEND\r\n");
+}
+
+fn a_later_flush_replaces_one_that_waits(stack: Stack) {
+    let running = stack.start();
+    let mut client = running.connect();
+    let sent = loop {
+        let sent = Instant::now();
+        client.ask("set a 0 0 1\r\nx\r\nflush_all 2\r\nflush_all 1000\r\n", "STORED\r\nOK\r\nOK\r\n");
+        // On a busy machine the first may have become due before the second came.
+        if sent.elapsed() < SECOND {
+            break sent;
+        }
+    };
+    sleep_until(sent + 3 * SECOND);
+    assert_eq!(client.get("a").as_deref(), Some("x"));
 }
 
 fn expired_items_stay_away_after_a_restart(stack: Stack) {
