@@ -15,7 +15,7 @@ struct Stripe {
 
 /// Events since the last reset. Hits are counted without sharing between workers; all others are rare.
 pub(crate) struct Counters {
-    stripes: Box<[Stripe]>,
+    stripes: Box<[Stripe; STRIPES]>,
     /// Reads that the store had to answer.
     pub misses: AtomicU64,
     /// Misses answered from memory: the store was asked not long ago and had none.
@@ -35,7 +35,7 @@ pub(crate) struct Counters {
 impl Counters {
     pub fn new() -> Self {
         Counters {
-            stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
+            stripes: Box::new(std::array::from_fn(|_| Stripe::default())),
             misses: AtomicU64::new(0),
             negative_hits: AtomicU64::new(0),
             flights: AtomicU64::new(0),
@@ -58,7 +58,7 @@ impl Counters {
     }
 
     pub fn reset(&self) {
-        for stripe in &self.stripes {
+        for stripe in &*self.stripes {
             stripe.hits.store(0, Ordering::Relaxed);
         }
         for (_, counter) in self.named() {

@@ -1,5 +1,6 @@
 //! Reads: the cache, then one read of the store for all who want the key.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -53,7 +54,9 @@ pub(crate) fn kept(reply: GetReply, keep: KeepItem) -> Reply<Option<Item>> {
 
 impl<C: Cache + ?Sized> Core<C> {
     /// A look-up that changes nothing by itself.
-    #[inline]
+    ///
+    /// The hot path. A hit is moved once, from the cache's answer to this one: the moves would cost more than all else.
+    #[inline(always)]
     pub fn read(
         self: &Arc<Self>,
         context: &Context<'_>,
@@ -61,26 +64,42 @@ impl<C: Cache + ?Sized> Core<C> {
         get: &Get,
         sink: &mut dyn Sink,
     ) -> GetReply {
-        match self.cached(context, key, get, sink) {
-            Cached::Answered(reply) => reply,
-            Cached::Missed(miss) => self.read_store(context, key, get, miss),
+        match self.look_up(context, key, get, sink) {
+            Reply::Ready(Ok(Lookup::Fresh(found))) => {
+                self.counters.hit(context.worker);
+                Reply::Ready(Ok(Some(found)))
+            }
+            other => self.read_not_fresh(context, key, get, other),
         }
     }
 
-    #[inline]
-    fn cached(
-        self: &Arc<Self>,
+    #[inline(always)]
+    fn look_up(
+        &self,
         context: &Context<'_>,
         key: Key<'_>,
         get: &Get,
         sink: &mut dyn Sink,
-    ) -> Cached {
-        let looked_up = self.with_cached(key, |name| self.cache.lookup(context, name, get, sink));
-        if let Reply::Ready(Ok(Lookup::Fresh(found))) = looked_up {
-            self.counters.hit(context.worker);
-            return Cached::Answered(Reply::Ready(Ok(Some(found))));
+    ) -> Reply<Lookup<Found>, Lookup<Item>> {
+        match self.store.cache_key(&key) {
+            Cow::Borrowed(_) => self.cache.lookup(context, key, get, sink),
+            Cow::Owned(name) => self.cache.lookup(context, Key::new(&name), get, sink),
         }
-        self.not_fresh(context, key, get, looked_up)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_not_fresh(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        get: &Get,
+        looked_up: Reply<Lookup<Found>, Lookup<Item>>,
+    ) -> GetReply {
+        match self.not_fresh(context, key, get, looked_up) {
+            Cached::Answered(reply) => reply,
+            Cached::Missed(miss) => self.read_store(context, key, get, miss),
+        }
     }
 
     #[cold]
@@ -294,7 +313,23 @@ impl<C: Cache + ?Sized> Core<C> {
         self.get_changing(&asker.context(asker.now), key.key(), get).await
     }
 
-    /// A look-up that changes the item.
+    /// A look-up that is to change the item.
+    #[cold]
+    #[inline(never)]
+    pub fn get_and_change(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        get: &Get,
+        sink: &mut dyn Sink,
+    ) -> GetReply {
+        match &self.behind {
+            None => Reply::Pending(self.get_changing(context, key, get)),
+            Some(behind) => self.get_behind(behind, context, key, get, sink),
+        }
+    }
+
+    /// A look-up that changes the item, for those who wait anyhow.
     fn get_changing(
         self: &Arc<Self>,
         context: &Context<'_>,
@@ -348,16 +383,37 @@ impl<C: Cache + ?Sized> Core<C> {
                 sink.answer(index, reply);
                 continue;
             }
-            let reply = match self.cached(context, *key, get, sink.sink(index)) {
-                Cached::Answered(reply) => reply,
-                Cached::Missed(Miss::Refer) => self.read_store(context, *key, get, Miss::Refer),
-                Cached::Missed(miss) => self.read_later(context, *key, get, miss, &mut missing),
-            };
-            sink.answer(index, reply);
+            match self.look_up(context, *key, get, sink.sink(index)) {
+                Reply::Ready(Ok(Lookup::Fresh(found))) => {
+                    self.counters.hit(context.worker);
+                    sink.answer(index, Reply::Ready(Ok(Some(found))));
+                }
+                other => {
+                    let reply = self.read_many_not_fresh(context, *key, get, other, &mut missing);
+                    sink.answer(index, reply);
+                }
+            }
         }
         if !missing.keys.is_empty() {
             let keys = std::mem::take(&mut missing.keys);
             self.store.get_many(context, &keys, &plain(get), &mut missing.answers);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_many_not_fresh<'k>(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'k>,
+        get: &Get,
+        looked_up: Reply<Lookup<Found>, Lookup<Item>>,
+        missing: &mut Missing<'k>,
+    ) -> GetReply {
+        match self.not_fresh(context, key, get, looked_up) {
+            Cached::Answered(reply) => reply,
+            Cached::Missed(Miss::Refer) => self.read_store(context, key, get, Miss::Refer),
+            Cached::Missed(miss) => self.read_later(context, key, get, miss, missing),
         }
     }
 

@@ -131,19 +131,16 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
 
     #[inline]
     fn get(&self, context: &Context<'_>, key: Key<'_>, get: &Get, sink: &mut dyn Sink) -> GetReply {
-        let changes = get.touch.is_some() || get.vivify.is_some();
-        match &self.core.behind {
-            None if !changes => self.core.read(context, key, get, sink),
-            None => match self.core.get_through(context, key, get) {
-                Reply::Pending(operation) => Reply::Pending(operation),
-                Reply::Ready(_) => unreachable!("a command of the store is an operation"),
-            },
-            Some(behind) if !changes => match self.core.read_queued(behind, context, key, get, sink) {
-                Some(reply) => reply,
-                None => self.core.read(context, key, get, sink),
-            },
-            Some(behind) => self.core.get_behind(behind, context, key, get, sink),
+        if get.touch.is_some() || get.vivify.is_some() {
+            return self.core.get_and_change(context, key, get, sink);
         }
+        if let Some(behind) = &self.core.behind
+            && behind.any_queued()
+            && let Some(reply) = self.core.read_queued(behind, context, key, get, sink)
+        {
+            return reply;
+        }
+        self.core.read(context, key, get, sink)
     }
 
     fn get_many(&self, context: &Context<'_>, keys: &[Key<'_>], get: &Get, sink: &mut dyn ManySink) {
@@ -158,7 +155,7 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         match &core.behind {
             None => core.read_many(context, keys, get, sink, |_, _| None),
             Some(behind) => core.read_many(context, keys, get, sink, |key, sink| {
-                core.read_queued(behind, context, key, get, sink)
+                behind.any_queued().then(|| core.read_queued(behind, context, key, get, sink)).flatten()
             }),
         }
     }

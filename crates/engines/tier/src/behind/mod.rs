@@ -122,6 +122,12 @@ impl Behind {
         self.tick_length * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
+    /// Whether a read must look at the queue.
+    #[inline]
+    pub fn any_queued(&self) -> bool {
+        self.room.bytes() != 0
+    }
+
     /// Writes that are not in the store yet.
     pub fn len(&self) -> usize {
         self.dirty.len()

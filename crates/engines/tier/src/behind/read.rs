@@ -14,22 +14,8 @@ const SHARED_BYTES_MIN: usize = 16 << 10;
 
 impl<C: Cache + ?Sized> Core<C> {
     /// A look-up of a queued write; `None`: nothing of this key is queued.
-    #[inline]
+    #[inline(never)]
     pub fn read_queued(
-        self: &Arc<Self>,
-        behind: &Behind,
-        context: &Context<'_>,
-        key: Key<'_>,
-        get: &Get,
-        sink: &mut dyn Sink,
-    ) -> Option<GetReply> {
-        if behind.room.bytes() == 0 {
-            return None;
-        }
-        self.read_entry(behind, context, key, get, sink)
-    }
-
-    fn read_entry(
         self: &Arc<Self>,
         behind: &Behind,
         context: &Context<'_>,
