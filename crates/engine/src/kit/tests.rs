@@ -152,10 +152,11 @@ fn a_delayed_flush_that_comes_at_once_is_found() {
     must_find(Bug::FlushesAtOnce, checks::flush_waits_for_its_second, &["expected: a hit", "before it:"]);
 }
 
-/// What a campaign of the usual length finds of a log with `bug`.
+/// What a campaign finds of a log with `bug`. It stops at the first finding; the usual 200 cuts find it nearly always,
+/// but how threads are scheduled no seed decides.
 fn campaign_finding(bug: LogBug, fault: Fault) -> Failure {
     let make = move |world: &World| -> Opened { Ok(Arc::new(LogEngine::open(world, bug)?)) };
-    let plan = Plan { fault, cuts: 200, seed: 3 };
+    let plan = Plan { fault, cuts: 5000, seed: 3 };
     match campaign(&Subject::new(&make), &plan) {
         Err(failure) => failure,
         Ok(report) => panic!("{bug:?} was not found: {report}"),

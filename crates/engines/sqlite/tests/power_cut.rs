@@ -54,7 +54,8 @@ fn a_power_cut_on_a_disk_that_promises_nothing_keeps_what_was_acknowledged() {
 /// The ordinary campaign finds `planted`, and what it says names one of `signs`.
 fn must_be_caught(planted: Planted, signs: &[&str]) {
     let make = move |world: &World| open(world, Some(planted));
-    let plan = Plan { fault: Fault::PowerCut, cuts: 200, seed: 1 };
+    // The ordinary number finds it nearly always; how threads are scheduled no seed decides.
+    let plan = Plan { fault: Fault::PowerCut, cuts: 2000, seed: 1 };
     let failure = campaign(&Subject::new(&make), &plan).expect_err("the campaign must find the planted bug");
     println!("{failure}");
     assert!(signs.iter().any(|sign| failure.text().contains(sign)), "found for another reason: {failure}");
