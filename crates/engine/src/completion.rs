@@ -2,7 +2,8 @@
 //!
 //! Waking an event loop from another thread costs a system call. An engine that finishes a batch wakes many
 //! operations of the same worker, so wake-ups go through the worker's [`Mailbox`]: the first one rings, the others
-//! are found when the worker looks.
+//! are found when the worker looks. A worker that is quick looks after each; so an engine that has many answers
+//! collects its wake-ups in [`Wakes`] and rings each worker once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,6 +33,18 @@ impl Mailbox {
         let bell = {
             let mut letters = self.0.lock();
             letters.wakers.push(waker);
+            letters.bell.take()
+        };
+        if let Some(bell) = bell {
+            bell.wake();
+        }
+    }
+
+    /// Wakes them all, with one ring.
+    fn post_all(&self, wakers: &mut Vec<Waker>) {
+        let bell = {
+            let mut letters = self.0.lock();
+            letters.wakers.append(wakers);
             letters.bell.take()
         };
         if let Some(bell) = bell {
@@ -69,6 +82,34 @@ impl Future for Deliver {
     }
 }
 
+/// Wake-ups collected while many answers are given. Sent by [`Wakes::send`], or when dropped.
+#[derive(Default)]
+pub struct Wakes(Vec<(Arc<Mailbox>, Vec<Waker>)>);
+
+impl Wakes {
+    fn add(&mut self, mailbox: &Arc<Mailbox>, waker: Waker) {
+        match self.0.iter_mut().find(|(known, _)| Arc::ptr_eq(known, mailbox)) {
+            Some((_, wakers)) => wakers.push(waker),
+            None => self.0.push((mailbox.clone(), vec![waker])),
+        }
+    }
+
+    /// Wakes whoever is waiting for the answers given so far.
+    pub fn send(&mut self) {
+        for (mailbox, wakers) in &mut self.0 {
+            if !wakers.is_empty() {
+                mailbox.post_all(wakers);
+            }
+        }
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.send();
+    }
+}
+
 /// Makes a pair: the engine's thread completes, the worker awaits.
 pub fn completion<T: Send + 'static>(worker: &Worker) -> (Completer<T>, Completion<T>) {
     let shared = Arc::new(Mutex::new(State::Waiting(None)));
@@ -93,35 +134,40 @@ pub struct Completer<T> {
 impl<T> Completer<T> {
     /// Gives the answer and wakes the worker. Any thread.
     pub fn complete(mut self, answer: Result<T, EngineError>) {
-        self.answer(answer);
+        if let Some(waker) = self.answer(answer) {
+            self.mailbox.post(waker);
+        }
     }
 
-    fn answer(&mut self, answer: Result<T, EngineError>) {
-        let Some(shared) = self.shared.take() else { return };
-        let waker = {
-            let mut state = shared.lock();
-            match &mut *state {
-                State::Waiting(waker) => {
-                    let waker = waker.take();
-                    *state = State::Answered(answer);
-                    waker
-                }
-                State::Answered(_) | State::Over => None,
+    /// Gives the answer; the worker is woken by `wakes`. Any thread.
+    pub fn complete_with(mut self, answer: Result<T, EngineError>, wakes: &mut Wakes) {
+        if let Some(waker) = self.answer(answer) {
+            wakes.add(&self.mailbox, waker);
+        }
+    }
+
+    /// Leaves the answer; returns whom to wake.
+    fn answer(&mut self, answer: Result<T, EngineError>) -> Option<Waker> {
+        let shared = self.shared.take()?;
+        let mut state = shared.lock();
+        match &mut *state {
+            State::Waiting(waker) => {
+                let waker = waker.take();
+                *state = State::Answered(answer);
+                waker
             }
-        };
-        if let Some(waker) = waker {
-            self.mailbox.post(waker);
+            State::Answered(_) | State::Over => None,
         }
     }
 }
 
 impl<T> Drop for Completer<T> {
     fn drop(&mut self) {
-        if self.shared.is_some() {
-            self.answer(Err(EngineError::new(
-                ErrorKind::OutcomeUnknown,
-                "the engine stopped before it answered",
-            )));
+        let stopped = || EngineError::new(ErrorKind::OutcomeUnknown, "the engine stopped before it answered");
+        if self.shared.is_some()
+            && let Some(waker) = self.answer(Err(stopped()))
+        {
+            self.mailbox.post(waker);
         }
     }
 }
@@ -155,3 +201,6 @@ impl<T> Drop for Completion<T> {
         *self.0.lock() = State::Over;
     }
 }
+
+#[cfg(test)]
+mod tests;

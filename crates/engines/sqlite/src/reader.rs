@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use larder_engine::batch::{BatchQueue, Taken};
-use larder_engine::completion::Completer;
+use larder_engine::completion::{Completer, Wakes};
 use larder_engine::semantics::{self, Change};
 use larder_engine::{EngineError, ErrorKind, Expiry, Get, Item, ScanOrder, ScanPage, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Statement};
@@ -18,6 +18,8 @@ use crate::write::{AnswerTo, Command, Write};
 
 /// Look-ups in one read transaction.
 const BATCH_MAX: usize = 256;
+/// Answers given before the workers that wait for them are woken.
+const ANSWERS_A_RING: usize = 16;
 /// Bytes of look-ups that may wait for one reader.
 const QUEUE_BYTES: usize = 32 << 20;
 /// What a look-up weighs besides its key.
@@ -188,18 +190,22 @@ impl<'c> Reader<'c> {
             let flushes = self.shared.flushes.load();
             let get = gets.pop().expect("there is one");
             let kept = self.select(&get.key);
-            self.answer(get, &kept, flushes.as_deref());
+            self.answer(get, &kept, flushes.as_deref(), &mut Wakes::default());
             return;
         }
         gets.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         let flushes = self.shared.flushes.load();
         let begun = self.begin.execute([]);
         let mut last: Option<(KeyBytes, rusqlite::Result<Option<Kept>>)> = None;
-        for get in gets.drain(..) {
+        let mut wakes = Wakes::default();
+        for (number, get) in gets.drain(..).enumerate() {
             let known = last.take().filter(|(key, _)| *key == get.key);
             let (key, kept) = known.unwrap_or_else(|| (get.key.clone(), self.select(&get.key)));
-            self.answer(get, &kept, flushes.as_deref());
+            self.answer(get, &kept, flushes.as_deref(), &mut wakes);
             last = Some((key, kept));
+            if number % ANSWERS_A_RING == ANSWERS_A_RING - 1 {
+                wakes.send();
+            }
         }
         if begun.is_ok()
             && let Err(error) = self.end.execute([])
@@ -226,18 +232,26 @@ impl<'c> Reader<'c> {
         found
     }
 
-    fn answer(&self, read: GetRead, kept: &rusqlite::Result<Option<Kept>>, flushes: Option<&Flushes>) {
+    fn answer(
+        &self,
+        read: GetRead,
+        kept: &rusqlite::Result<Option<Kept>>,
+        flushes: Option<&Flushes>,
+        wakes: &mut Wakes,
+    ) {
         let GetRead { key, get, now, done } = read;
         let kept = match kept {
             Ok(kept) => kept.as_ref().filter(|kept| is_alive(kept.version, kept.expiry, &key, flushes, now)),
-            Err(error) => return done.complete(Err(command_error(error, Certainty::NothingHappened))),
+            Err(error) => {
+                return done.complete_with(Err(command_error(error, Certainty::NothingHappened)), wakes);
+            }
         };
         let current = kept.map(Kept::current);
         match semantics::get(current.as_ref(), &get, 0, now) {
-            None => done.complete(Ok(None)),
+            None => done.complete_with(Ok(None), wakes),
             Some(seen) if seen.change == Change::None => {
                 let kept = kept.expect("a hit that changes nothing found an item");
-                done.complete(Ok(Some(kept.item(seen.found))));
+                done.complete_with(Ok(Some(kept.item(seen.found))), wakes);
             }
             // A token is to be handed out: that is the writer's to decide.
             Some(_) => {
@@ -245,7 +259,7 @@ impl<'c> Reader<'c> {
                 let weight = write.command.weight();
                 if let Err((write, error)) = self.shared.writes.push(write, weight) {
                     self.shared.counters.queue_refusals.one();
-                    write.answer_to.fail(error);
+                    write.answer_to.fail(error, wakes);
                 }
             }
         }

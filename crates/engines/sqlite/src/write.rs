@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
-use larder_engine::completion::Completer;
+use larder_engine::completion::{Completer, Wakes};
 use larder_engine::{
     Arithmetic, Delete, Deleted, EngineError, Expiry, Flushed, Get, Item, Key, Mode, Number, Older, Payload,
     Store, Stored, Timestamp, Touched,
@@ -164,34 +164,34 @@ pub(crate) enum Answer {
 }
 
 impl AnswerTo {
-    /// Answers.
-    pub fn give(self, answer: Result<Answer, EngineError>) {
+    /// Answers; `wakes` wakes whoever waits.
+    pub fn give(self, answer: Result<Answer, EngineError>, wakes: &mut Wakes) {
         match (self, answer) {
-            (AnswerTo::Stored(to), Ok(Answer::Stored(stored))) => to.complete(Ok(stored)),
-            (AnswerTo::Deleted(to), Ok(Answer::Deleted(deleted))) => to.complete(Ok(deleted)),
-            (AnswerTo::Number(to), Ok(Answer::Number(number))) => to.complete(Ok(number)),
-            (AnswerTo::Item(to), Ok(Answer::Item(item))) => to.complete(Ok(item)),
-            (AnswerTo::Touched(to), Ok(Answer::Touched(touched))) => to.complete(Ok(touched)),
-            (AnswerTo::Flushed(to), Ok(Answer::Flushed(flushed))) => to.complete(Ok(flushed)),
-            (AnswerTo::Ids(to), Ok(Answer::Ids(ids))) => to.complete(Ok(ids)),
+            (AnswerTo::Stored(to), Ok(Answer::Stored(stored))) => to.complete_with(Ok(stored), wakes),
+            (AnswerTo::Deleted(to), Ok(Answer::Deleted(deleted))) => to.complete_with(Ok(deleted), wakes),
+            (AnswerTo::Number(to), Ok(Answer::Number(number))) => to.complete_with(Ok(number), wakes),
+            (AnswerTo::Item(to), Ok(Answer::Item(item))) => to.complete_with(Ok(item), wakes),
+            (AnswerTo::Touched(to), Ok(Answer::Touched(touched))) => to.complete_with(Ok(touched), wakes),
+            (AnswerTo::Flushed(to), Ok(Answer::Flushed(flushed))) => to.complete_with(Ok(flushed), wakes),
+            (AnswerTo::Ids(to), Ok(Answer::Ids(ids))) => to.complete_with(Ok(ids), wakes),
             // The receiver waits for as long as it takes; if its thread is gone nobody misses the answer.
             (AnswerTo::WarmList(to), Ok(Answer::WarmList)) => drop(to.send(Ok(()))),
             (AnswerTo::Nobody, _) => {}
-            (to, Err(error)) => to.fail(error),
+            (to, Err(error)) => to.fail(error, wakes),
             (_, Ok(answer)) => unreachable!("a command was decided as another kind: {answer:?}"),
         }
     }
 
-    /// Answers with an error.
-    pub fn fail(self, error: EngineError) {
+    /// Answers with an error; `wakes` wakes whoever waits.
+    pub fn fail(self, error: EngineError, wakes: &mut Wakes) {
         match self {
-            AnswerTo::Stored(to) => to.complete(Err(error)),
-            AnswerTo::Deleted(to) => to.complete(Err(error)),
-            AnswerTo::Number(to) => to.complete(Err(error)),
-            AnswerTo::Item(to) => to.complete(Err(error)),
-            AnswerTo::Touched(to) => to.complete(Err(error)),
-            AnswerTo::Flushed(to) => to.complete(Err(error)),
-            AnswerTo::Ids(to) => to.complete(Err(error)),
+            AnswerTo::Stored(to) => to.complete_with(Err(error), wakes),
+            AnswerTo::Deleted(to) => to.complete_with(Err(error), wakes),
+            AnswerTo::Number(to) => to.complete_with(Err(error), wakes),
+            AnswerTo::Item(to) => to.complete_with(Err(error), wakes),
+            AnswerTo::Touched(to) => to.complete_with(Err(error), wakes),
+            AnswerTo::Flushed(to) => to.complete_with(Err(error), wakes),
+            AnswerTo::Ids(to) => to.complete_with(Err(error), wakes),
             AnswerTo::WarmList(to) => drop(to.send(Err(error))),
             AnswerTo::Nobody => {}
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_engine::batch::Taken;
+use larder_engine::completion::Wakes;
 use larder_engine::{EngineError, ErrorKind};
 use rusqlite::{Connection, ErrorCode};
 
@@ -33,6 +34,8 @@ use statements::{Statements, Upserted};
 const BATCH_COMMANDS_MAX: usize = 4096;
 /// Most bytes of commands in a transaction (one longer command is taken alone).
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Answers given before the workers that wait for them are woken.
+const ANSWERS_A_RING: usize = 256;
 /// Ids reserved in the file at a time.
 const IDS_RESERVED: u64 = 1_000_000;
 /// How long the writer is without work before it folds what is left.
@@ -160,9 +163,10 @@ impl Writer<'_> {
     fn serve(&mut self, batch: &mut Vec<Write>) {
         let (warm, commands): (Vec<Write>, Vec<Write>) =
             batch.drain(..).partition(|write| matches!(write.command, Command::KeepWarmList { .. }));
+        let mut wakes = Wakes::default();
         if let Some(why) = self.refusal() {
             for write in commands {
-                write.answer_to.fail(EngineError::new(ErrorKind::Unavailable, why));
+                write.answer_to.fail(EngineError::new(ErrorKind::Unavailable, why), &mut wakes);
             }
         } else if !commands.is_empty() {
             self.serve_commands(commands);
@@ -170,10 +174,11 @@ impl Writer<'_> {
         for write in warm {
             let Command::KeepWarmList { keys } = &write.command else { continue };
             let outcome = self.transact(|writer| writer.keep_warm_list(keys));
-            write.answer_to.give(match outcome {
+            let answer = match outcome {
                 Ok(()) => Ok(Answer::WarmList),
                 Err(failure) => Err(command_error(&failure.error, failure.certainty)),
-            });
+            };
+            write.answer_to.give(answer, &mut wakes);
         }
     }
 
@@ -198,8 +203,12 @@ impl Writer<'_> {
         match outcome {
             Ok(answers) => {
                 self.report_health(None);
-                for (write, answer) in commands.into_iter().zip(answers) {
-                    write.answer_to.give(answer);
+                let mut wakes = Wakes::default();
+                for (number, (write, answer)) in commands.into_iter().zip(answers).enumerate() {
+                    write.answer_to.give(answer, &mut wakes);
+                    if number % ANSWERS_A_RING == ANSWERS_A_RING - 1 {
+                        wakes.send();
+                    }
                 }
             }
             Err(failure) => self.fail(commands, &failure),
@@ -223,8 +232,9 @@ impl Writer<'_> {
         }
         self.shared.counters.commit_errors.one();
         self.report_health(Some(&failure.error));
+        let mut wakes = Wakes::default();
         for write in commands {
-            write.answer_to.fail(command_error(&failure.error, failure.certainty));
+            write.answer_to.fail(command_error(&failure.error, failure.certainty), &mut wakes);
         }
     }
 
@@ -249,8 +259,9 @@ impl Writer<'_> {
         }
         let written = self.write(&shared, &plan, slice_size);
         if shared.connector.options.answers_before_commit() {
+            let mut wakes = Wakes::default();
             for (write, answer) in commands.iter_mut().zip(answers.drain(..)) {
-                std::mem::replace(&mut write.answer_to, AnswerTo::Nobody).give(answer);
+                std::mem::replace(&mut write.answer_to, AnswerTo::Nobody).give(answer, &mut wakes);
             }
         }
         let (slice, blob_length) = self.end(written)?;
@@ -464,7 +475,8 @@ impl Drop for CloseOnDrop<'_> {
         while self.0.writes.take(&mut rest, usize::MAX, usize::MAX, None) == Taken::Batch {
             for write in rest.drain(..) {
                 let text = "the store's writer has stopped";
-                write.answer_to.fail(EngineError::new(ErrorKind::Unavailable, text));
+                let error = EngineError::new(ErrorKind::Unavailable, text);
+                write.answer_to.fail(error, &mut Wakes::default());
             }
         }
         if std::thread::panicking() {
