@@ -53,12 +53,12 @@ fn print_report(report: &CheckReport) {
     let stop =
         if report.stopped_cleanly { "stopped cleanly" } else { "not stopped cleanly, which is no fault" };
     println!(
-        "{}: {} items, {} bytes of values, {} changes in {} journal rows not yet folded; {stop}",
+        "{}: {} items, {} bytes of values, {} changes in {} journal batches not yet folded; {stop}",
         report.path.display(),
         report.items,
         report.value_bytes,
         report.journal_records,
-        report.journal_rows
+        report.journal_batches
     );
     for finding in &report.findings {
         println!("  wrong: {finding}");

@@ -11,10 +11,12 @@ use crate::check::look_only;
 use crate::database::{self, beside};
 use crate::error::OpenError;
 use crate::header::{self, Header};
+use crate::journal;
 use crate::options::SqliteOptions;
 use crate::progress::{OnProgress, Progress};
 use crate::record;
 use crate::running;
+use crate::schema;
 
 /// Pages copied in one step.
 const STEP_PAGES: i32 = 1024;
@@ -134,15 +136,17 @@ fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::sqlite(path, error);
     let connection = database::connect_untouched(disk, path).map_err(failed)?;
     database::check_tables(&connection, path)?;
-    let mut select = connection.prepare("SELECT seq, batch FROM journal").map_err(failed)?;
-    let mut rows = select.query([]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let seq: i64 = row.get(0).map_err(failed)?;
-        let blob = crate::kept::blob(row, 1).map_err(failed)?;
-        record::decode(blob, |_, _| Ok(())).map_err(|what| OpenError::Damaged {
-            path: path.into(),
-            what: format!("journal row {seq}: {what}"),
-        })?;
+    let damaged = |what| OpenError::Damaged { path: path.into(), what };
+    let first = schema::meta(&connection, schema::META_JOURNAL).map_err(failed)? as u64;
+    let mut complaint = None;
+    let read = journal::read(&connection, first, &mut |what| complaint = complaint.take().or(Some(what)));
+    let (batches, _) = read.map_err(failed)?;
+    if let Some(what) = complaint {
+        return Err(damaged(what));
+    }
+    for batch in batches {
+        let decoded = record::decode(&batch.bytes, |_, _| Ok(()));
+        decoded.map_err(|what| damaged(format!("journal batch {}: {what}", batch.seq)))?;
     }
     Ok(())
 }

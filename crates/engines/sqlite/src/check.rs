@@ -12,6 +12,7 @@ use crate::database::{self, beside};
 use crate::engine::ITEM_SIZE_MAX;
 use crate::error::OpenError;
 use crate::header::{self, Header};
+use crate::journal;
 use crate::kept::{Latest, STATE_STALE, STATE_TOKEN_TAKEN};
 use crate::options::SqliteOptions;
 use crate::progress::{OnProgress, Progress};
@@ -33,8 +34,8 @@ pub struct CheckReport {
     pub items: u64,
     /// Bytes of their values.
     pub value_bytes: u64,
-    /// Journal rows not yet folded into the table.
-    pub journal_rows: u64,
+    /// Batches of the journal that are not yet folded into the table.
+    pub journal_batches: u64,
     /// Changes in them.
     pub journal_records: u64,
     /// Whether the last stop was clean.
@@ -177,19 +178,14 @@ impl Check<'_> {
     }
 
     fn journal(&mut self) -> rusqlite::Result<()> {
-        let mut select = self.connection.prepare("SELECT seq, batch FROM journal ORDER BY seq")?;
-        let mut rows = select.query([])?;
-        let mut expected = None;
-        while let Some(row) = rows.next()? {
-            let seq: i64 = row.get(0)?;
-            if expected.is_some_and(|expected| expected != seq) {
-                self.report.found(format!("journal: rows before {seq} are missing"));
-            }
-            expected = Some(seq + 1);
-            self.report.journal_rows += 1;
-            let blob = crate::kept::blob(row, 1)?;
+        (self.on_progress)(Progress { step: "reading the journal", done: 0, total: 0 });
+        let first = schema::meta(self.connection, schema::META_JOURNAL)? as u64;
+        let report = &mut *self.report;
+        let (batches, _) = journal::read(self.connection, first, &mut |what| report.found(what))?;
+        self.report.journal_batches = batches.len() as u64;
+        for batch in batches {
             let mut ids = Vec::new();
-            let decoded = record::decode(blob, |_, record| {
+            let decoded = record::decode(&batch.bytes, |_, record| {
                 ids.push(match record {
                     Record::Latest(Latest::Item(kept)) => kept.version,
                     Record::Latest(Latest::Gone(version)) | Record::InTable(version) => version,
@@ -198,13 +194,11 @@ impl Check<'_> {
             });
             self.report.journal_records += ids.len() as u64;
             if let Err(what) = decoded {
-                self.report.found(format!("journal row {seq}: {what}"));
+                self.report.found(format!("journal batch {}: {what}", batch.seq));
             }
             if let Some(id) = ids.iter().find(|id| !self.is_given_id(**id)) {
-                self.report.found(format!("journal row {seq}: the id {id} was never given"));
+                self.report.found(format!("journal batch {}: the id {id} was never given", batch.seq));
             }
-            let done = self.report.journal_rows;
-            (self.on_progress)(Progress { step: "reading the journal", done, total: 0 });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The durable local store of larder: one SQLite file a store.
 //!
 //! A command is acknowledged once its transaction is synced to the disk. One thread writes, in natural batches; the
-//! outcome of a batch is one row of a journal table, its newest states are kept in memory, and the journal is folded
+//! outcome of a batch is written to a journal in the same file, its newest states are kept in memory, and it is folded
 //! into the table of items in the background, in key order. Readers look in memory first, then in the table.
 //!
 //! # Map
@@ -13,7 +13,7 @@
 //! | `writer` | deciding, committing, folding |
 //! | `reader`, `scan` | point reads in batches; scans |
 //! | `overlay` | what is journalled but not folded |
-//! | `record`, `schema`, `header` | the format of the file |
+//! | `journal`, `record`, `schema`, `header` | the format of the file |
 //! | `flushes`, `purge` | what makes rows dead, and what removes them |
 //! | `checkpoint` | the write-ahead log's way into the file |
 //! | [`check()`], [`backup()`] | looking at a store from outside |
@@ -28,6 +28,7 @@ mod engine;
 mod error;
 mod flushes;
 mod header;
+mod journal;
 mod kept;
 mod options;
 mod overlay;

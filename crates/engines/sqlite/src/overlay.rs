@@ -18,7 +18,7 @@ const SHARDS: usize = 16;
 /// What an entry costs besides the bytes of its key and value: two maps, two allocations.
 const ENTRY_BYTES: usize = 200;
 
-/// The newest state of a key and the journal row that has it.
+/// The newest state of a key and the batch that made it.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub seq: u64,

@@ -2,7 +2,7 @@
 //!
 //! It walks the table in key order with a connection of its own and hands what it found dead to the writer, which looks
 //! again before it removes. A walk starts only when something must be dead: the earliest expiry has passed, or a flush
-//! is in effect. After a walk that began when no older journal row was left, the flush is forgotten.
+//! is in effect. After a walk that began when no older batch was left in the journal, the flush is forgotten.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -41,9 +41,9 @@ struct Desk {
     /// How many the writer removed, or that it could not.
     done: Option<Option<usize>>,
     closed: bool,
-    /// The first journal row after the last flush.
+    /// The first batch after the last flush.
     flushed_before: u64,
-    /// No journal row before this one is left.
+    /// Every batch before this one is folded.
     journal_first: u64,
 }
 
@@ -64,12 +64,12 @@ impl PurgeDesk {
         self.changed.notify_all();
     }
 
-    /// For the writer: a flush took effect before journal row `seq` is written.
+    /// For the writer: a flush took effect before batch `seq` is written.
     pub fn flushed(&self, seq: u64) {
         self.state.lock().flushed_before = seq;
     }
 
-    /// For the writer: journal rows before `first` are gone.
+    /// For the writer: batches before `first` are folded.
     pub fn journal_begins(&self, first: u64) {
         self.state.lock().journal_first = first;
     }

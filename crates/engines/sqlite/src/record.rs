@@ -48,10 +48,6 @@ impl Encoder {
         self.blob.len() == HEAD_LENGTH
     }
 
-    pub fn length(&self) -> usize {
-        self.blob.len()
-    }
-
     pub fn latest(&mut self, key: &[u8], latest: &Latest) {
         match latest {
             Latest::Item(kept) => self.put(key, kept),

@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::database::{self, Connector};
 use crate::error::OpenError;
 use crate::flushes::{Board, Flushes};
+use crate::journal;
 use crate::kept::blob;
 use crate::options::SqliteOptions;
 use crate::overlay::{Overlay, Publish};
@@ -94,7 +95,7 @@ impl Running {
             warm_list_is_good,
             rows: AtomicI64::new(rows),
             log_pages: AtomicU64::new(0),
-            journal_rows: AtomicU64::new(start.seq_last + 1 - start.journal_first),
+            journal_slots: AtomicU64::new(start.slots.in_use() as u64),
             file_bytes: AtomicU64::new(0),
             expires_first: AtomicU32::new(0),
             removed: AtomicBool::new(false),
@@ -103,7 +104,7 @@ impl Running {
         });
         shared.flushes.publish(start.flushes.clone());
         shared.published.set(start.id_first - 1);
-        shared.purge.flushed(start.seq_last + 1);
+        shared.purge.flushed(start.seq_next);
         shared.purge.journal_begins(start.journal_first);
         watch_log(&shared, &mut connection).map_err(failed)?;
         writer::take_possession(&connection, &start).map_err(failed)?;
@@ -249,16 +250,19 @@ fn load(connection: &Connection, path: &Path) -> Result<Loaded, OpenError> {
     let failed = |error| OpenError::sqlite(path, error);
     let number = |name| schema::meta(connection, name).map_err(failed);
     let mut overlay = Overlay::default();
-    let mut seq_last = 0;
-    let mut journal_first = None;
-    let mut journal_bytes = 0;
     let mut version_highest = 0;
-    let mut select = connection.prepare("SELECT seq, batch FROM journal ORDER BY seq").map_err(failed)?;
-    let mut rows = select.query([]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let seq = row.get::<_, i64>(0).map_err(failed)? as u64;
-        let batch = blob(row, 1).map_err(failed)?;
-        let replayed = record::decode(batch, |key, record| {
+    let journal_first = number(schema::META_JOURNAL)? as u64;
+    let damaged = |what| OpenError::Damaged { path: path.into(), what };
+    let mut complaint = None;
+    let read =
+        journal::read(connection, journal_first, &mut |what| complaint = complaint.take().or(Some(what)));
+    let (batches, slots) = read.map_err(failed)?;
+    if let Some(what) = complaint {
+        return Err(damaged(what));
+    }
+    let mut seq_next = journal_first;
+    for batch in batches {
+        let replayed = record::decode(&batch.bytes, |key, record| {
             let change = match record {
                 Record::Latest(latest) => {
                     version_highest = version_highest.max(latest.version());
@@ -266,25 +270,16 @@ fn load(connection: &Connection, path: &Path) -> Result<Loaded, OpenError> {
                 }
                 Record::InTable(_) => Publish::InTable,
             };
-            overlay.replay(seq, key, change);
+            overlay.replay(batch.seq, key, change);
             Ok(())
         });
-        let damaged =
-            |what| OpenError::Damaged { path: path.into(), what: format!("journal row {seq}: {what}") };
-        replayed.map_err(damaged)?;
-        seq_last = seq;
-        journal_first.get_or_insert(seq);
-        journal_bytes += batch.len() as u64;
+        replayed.map_err(|what| damaged(format!("journal batch {}: {what}", batch.seq)))?;
+        seq_next = batch.seq + 1;
     }
     overlay.replayed();
     let id_first = (number(schema::META_IDS)? as u64).max(version_highest + 1);
-    let start = Start {
-        id_first,
-        seq_last,
-        journal_first: journal_first.unwrap_or(seq_last + 1),
-        journal_bytes,
-        flushes: load_flushes(connection).map_err(failed)?,
-    };
+    let flushes = load_flushes(connection).map_err(failed)?;
+    let start = Start { id_first, seq_next, journal_first, slots, flushes };
     Ok(Loaded {
         start,
         overlay,

@@ -13,6 +13,8 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const META_IDS: &str = "ids_reserved";
 /// In `meta`: rows of `items`, as far as known.
 pub(crate) const META_ITEMS: &str = "items";
+/// In `meta`: the number of the first batch of the journal that is not folded.
+pub(crate) const META_JOURNAL: &str = "journal_first";
 /// In `meta`: 1 after a clean stop.
 pub(crate) const META_CLEAN: &str = "clean";
 
@@ -27,7 +29,7 @@ const CREATE: &str = "
         state INTEGER NOT NULL,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE journal(seq INTEGER PRIMARY KEY, batch BLOB NOT NULL) STRICT;
+    CREATE TABLE journal(slot INTEGER PRIMARY KEY, part BLOB NOT NULL) STRICT;
     CREATE TABLE flushes(
         prefix BLOB NOT NULL,
         at INTEGER NOT NULL,
@@ -36,7 +38,7 @@ const CREATE: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE warm(position INTEGER PRIMARY KEY, key BLOB NOT NULL) STRICT;
-    INSERT INTO meta VALUES('ids_reserved', 1), ('items', 0), ('clean', 1);
+    INSERT INTO meta VALUES('ids_reserved', 1), ('items', 0), ('journal_first', 1), ('clean', 1);
 ";
 
 /// Step `n` brings a file from version `n + 1` to `n + 2`.
@@ -79,7 +81,7 @@ fn migrate_by(connection: &Connection, steps: &[&str]) -> rusqlite::Result<()> {
 pub(crate) fn missing(connection: &Connection) -> rusqlite::Result<Option<String>> {
     for (table, columns) in [
         ("items", "key, version, cas, expiry, flags, state, value"),
-        ("journal", "seq, batch"),
+        ("journal", "slot, part"),
         ("flushes", "prefix, at, version"),
         ("meta", "name, value"),
         ("warm", "position, key"),

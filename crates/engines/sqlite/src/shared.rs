@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     pub rows: AtomicI64,
     /// Frames in the write-ahead log, as of the last commit.
     pub log_pages: AtomicU64,
-    /// Rows of `journal`, about.
-    pub journal_rows: AtomicU64,
+    /// Slots of the journal that hold a batch which is not folded.
+    pub journal_slots: AtomicU64,
     /// Bytes of the file in use, as of the last time it was asked.
     pub file_bytes: AtomicU64,
     /// The second at which the earliest item of the table expires, as far as known; 0: unknown, look.

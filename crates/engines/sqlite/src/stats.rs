@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use larder_engine::{MemoryUse, StatsSink};
 
 use crate::checkpoint::FRAME_BYTES;
+use crate::journal::SLOT_FILE_BYTES;
 use crate::running::Running;
 use crate::shared::Shared;
 
@@ -32,7 +33,8 @@ pub(crate) fn write(running: &Running, sink: &mut dyn StatsSink) {
     sink.stat("queue_reads", &reads);
     sink.stat("journal_keys", &shared.overlay.entries());
     sink.stat("journal_memory_bytes", &shared.overlay.bytes());
-    sink.stat("journal_rows", &shared.journal_rows.load(Ordering::Relaxed));
+    let slots = shared.journal_slots.load(Ordering::Relaxed);
+    sink.stat("journal_file_bytes", &(slots * SLOT_FILE_BYTES as u64));
     sink.stat("log_bytes", &(shared.log_pages.load(Ordering::Relaxed) * FRAME_BYTES));
     sink.stat("table_rows", &shared.rows.load(Ordering::Relaxed).max(0));
     sink.stat("file_bytes", &shared.file_bytes.load(Ordering::Relaxed));

@@ -1,6 +1,6 @@
 //! The writer: the one thread that changes the file.
 //!
-//! It takes what has arrived, decides every command in order, writes the outcome as one journal row, commits, makes it
+//! It takes what has arrived, decides every command in order, writes the outcome into the journal, commits, makes it
 //! visible, and answers; meanwhile the next batch collects. Between batches, or along with them when there is much,
 //! it folds the journal into the table and carries out what the purge has found.
 
@@ -19,6 +19,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::checkpoint;
 use crate::error::{Certainty, client_text, command_error};
 use crate::flushes::Flushes;
+use crate::journal::Slots;
 use crate::kept::Latest;
 use crate::overlay::Publish;
 use crate::record::Encoder;
@@ -51,12 +52,11 @@ const FOLD_REST: Duration = Duration::from_secs(1);
 pub(crate) struct Start {
     /// The first id that may be used.
     pub id_first: u64,
-    /// The last journal row.
-    pub seq_last: u64,
-    /// The first journal row that may exist.
+    /// The number of the next batch.
+    pub seq_next: u64,
+    /// The first batch that is not folded.
     pub journal_first: u64,
-    /// Bytes of journal rows.
-    pub journal_bytes: u64,
+    pub slots: Slots,
     pub flushes: Flushes,
 }
 
@@ -65,11 +65,10 @@ pub(crate) struct Writer<'c> {
     connection: &'c Connection,
     statements: Statements<'c>,
     ids: Ids,
-    /// Number of the next journal row.
+    /// Number of the next batch.
     seq: u64,
     flushes: Flushes,
-    /// Bytes of the journal rows in the file.
-    journal_bytes: u64,
+    slots: Slots,
     /// Keys that should have been folded along with batches and were not yet.
     fold_debt: f64,
     /// Journal rows may exist from this number on.
@@ -122,9 +121,9 @@ pub(crate) fn run(shared: Arc<Shared>, connection: &Connection, start: Start) ->
         connection,
         statements,
         ids: Ids { next: start.id_first, reserved: start.id_first + IDS_RESERVED },
-        seq: start.seq_last + 1,
+        seq: start.seq_next,
         flushes: start.flushes,
-        journal_bytes: start.journal_bytes,
+        slots: start.slots,
         fold_debt: 0.0,
         journal_first: start.journal_first,
         sweep: None,
@@ -264,8 +263,8 @@ impl Writer<'_> {
                 std::mem::replace(&mut write.answer_to, AnswerTo::Nobody).give(answer, &mut wakes);
             }
         }
-        let (slice, blob_length) = self.end(written)?;
-        self.publish(&shared, plan, slice, blob_length);
+        let (slice, slots_taken) = self.end(written)?;
+        self.publish(&shared, plan, slice, slots_taken);
         shared.counters.commit(commands.len(), shared.services.clock.elapsed() - began);
         Ok(answers)
     }
@@ -302,11 +301,11 @@ impl Writer<'_> {
                 latest => encoder.latest(key, latest),
             }
         }
-        let blob_length = encoder.length();
+        let mut slots_taken = 0;
         if !encoder.is_empty() {
-            let blob = encoder.finish();
-            self.statements.journal(self.seq, &blob)?;
-            self.spare = blob;
+            let batch = encoder.finish();
+            slots_taken = self.statements.journal(&self.slots, self.seq, &batch)?;
+            self.spare = batch;
         }
         if plan.flushes_changed {
             self.statements.set_flushes(&plan.flushes)?;
@@ -315,7 +314,7 @@ impl Writer<'_> {
             self.statements.reserve_ids(self.ids.next + IDS_RESERVED)?;
         }
         self.write_row_count(&slice)?;
-        Ok((slice, blob_length))
+        Ok((slice, slots_taken))
     }
 
     fn write_row_count(&mut self, slice: &Slice) -> rusqlite::Result<()> {
@@ -357,7 +356,7 @@ impl Writer<'_> {
         }
     }
 
-    fn publish(&mut self, shared: &Shared, plan: Plan, slice: Slice, blob_length: usize) {
+    fn publish(&mut self, shared: &Shared, plan: Plan, slice: Slice, slots_taken: usize) {
         if self.ids.next > self.ids.reserved {
             self.ids.reserved = self.ids.next + IDS_RESERVED;
         }
@@ -382,9 +381,9 @@ impl Writer<'_> {
         shared.counters.large_values.add(large);
         shared.published.set(self.ids.next - 1);
         if wrote_row {
+            self.slots.take(seq, slots_taken);
             self.seq += 1;
-            self.journal_bytes += blob_length as u64;
-            shared.journal_rows.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.note_slots();
         }
         if plan.flushed {
             shared.purge.flushed(self.seq);
@@ -392,11 +391,15 @@ impl Writer<'_> {
         self.settle(slice);
     }
 
+    fn note_slots(&self) {
+        let count = self.slots.in_use() as u64;
+        self.shared.journal_slots.store(count, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Notes how much is in the file, for statistics.
     fn measure(&self) {
         let shared = &self.shared;
-        let rows = self.seq.saturating_sub(self.journal_first);
-        shared.journal_rows.store(rows, std::sync::atomic::Ordering::Relaxed);
+        self.note_slots();
         let pages =
             |pragma: &str| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
         // A number for the eye: if it cannot be had now, the last one stays.
@@ -450,6 +453,8 @@ impl Writer<'_> {
                 let reserved = writer.ids.next as i64;
                 let update = "UPDATE meta SET value = ?2 WHERE name = ?1";
                 writer.connection.execute(update, (schema::META_IDS, reserved))?;
+                // So that the next start has nothing to read, and the pages can be used for items.
+                writer.connection.execute("DELETE FROM journal", [])?;
                 writer.connection.execute(update, (schema::META_CLEAN, 1)).map(drop)
             })
         });

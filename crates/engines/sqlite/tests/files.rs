@@ -155,7 +155,9 @@ fn a_damaged_journal_is_named() {
     store.set("k", b"v");
     drop(store);
     let connection = Connection::open(folder.path().join("larder.db")).unwrap();
-    connection.execute_batch("UPDATE journal SET batch = x'0100000000FF'").unwrap();
+    let flipped =
+        "UPDATE journal SET part = unhex(substr(hex(part), 1, 60) || '5A' || substr(hex(part), 63))";
+    connection.execute_batch(flipped).unwrap();
     connection.close().unwrap();
     let error = refusal(options(folder.path()));
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");

@@ -1,7 +1,7 @@
 //! Folding: the journal into the table, in key order and in small slices.
 //!
 //! A *sweep* goes once through the overlay from the first key to the last. Whatever was in the overlay when it began
-//! is in the table when it ends, so the journal rows from before it are removed. In key order neighbours share pages:
+//! is in the table when it ends, so the slots of the batches from before it are free again. In key order neighbours share pages:
 //! the more is folded at a time, the fewer pages an item costs.
 
 use std::ops::Bound;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::statements::Upserted;
 use super::{FLUSH_LOOK, FOLD_REST, Failure, IDLE, IDLE_BREATH, Writer};
 use crate::flushes::Flushes;
+use crate::journal::SLOT_FILE_BYTES;
 use crate::kept::{KeyBytes, Latest};
 
 /// Most keys in a slice.
@@ -22,19 +23,13 @@ const SLICE_KEYS_MIN: usize = 64;
 const FOLDS_A_COMMAND_MAX: f64 = 4.0;
 /// Keys between two looks at the clock.
 const KEYS_A_LOOK: usize = 16;
-/// Journal rows removed in a slice.
-const SLICE_ROWS_TRIMMED: u64 = 64;
 
 /// A sweep under way.
 pub(super) struct Sweep {
-    /// The last journal row when it began.
-    seq_until: u64,
-    /// Bytes of the journal rows up to that one.
-    bytes: u64,
+    /// The next batch when it began: those before it are folded when it ends.
+    seq_end: u64,
     /// The last key folded.
     cursor: Option<KeyBytes>,
-    /// Every key has been passed: the journal rows are being removed.
-    trims: bool,
 }
 
 /// What a slice did, to be settled once its transaction is committed.
@@ -43,7 +38,6 @@ pub(super) struct Slice {
     folded: Vec<(KeyBytes, u64)>,
     pub rows_added: i64,
     passed_all: bool,
-    trimmed_to: Option<u64>,
     purged: Option<usize>,
 }
 
@@ -56,7 +50,7 @@ impl Writer<'_> {
         (!self.flushes.waiting.is_empty()).then_some(FLUSH_LOOK)
     }
 
-    /// Whether there is anything left to fold or to remove from the journal.
+    /// Whether there is anything left to fold.
     fn has_journal(&self) -> bool {
         self.sweep.is_some() || self.shared.overlay.entries() > 0 || self.journal_first < self.seq
     }
@@ -71,7 +65,7 @@ impl Writer<'_> {
 
     /// Bytes that count against the bounds of the journal: those in memory or those in the file.
     fn journal_size(&self) -> usize {
-        self.shared.overlay.bytes().max(self.journal_bytes as usize)
+        self.shared.overlay.bytes().max(self.slots.in_use() * SLOT_FILE_BYTES)
     }
 
     /// Keys to fold along with a batch of `commands`. Nothing below the lower bound; from there on the faster, the
@@ -93,24 +87,15 @@ impl Writer<'_> {
         size
     }
 
-    /// One slice: keys while there are, then journal rows.
+    /// One slice of the sweep under way, or of a new one.
     pub(super) fn fold_slice(
         &mut self,
         flushes: &Flushes,
         keys_max: usize,
         slice: &mut Slice,
     ) -> rusqlite::Result<()> {
-        let seq_last = self.seq - 1;
-        let bytes = self.journal_bytes;
-        let begin = || Sweep { seq_until: seq_last, bytes, cursor: None, trims: false };
-        let sweep = self.sweep.get_or_insert_with(begin);
-        if sweep.trims {
-            let first = self.journal_first.max(1);
-            let until = sweep.seq_until.min(first + SLICE_ROWS_TRIMMED);
-            self.statements.trim_journal(until)?;
-            slice.trimmed_to = Some(until);
-            return Ok(());
-        }
+        let seq_end = self.seq;
+        let sweep = self.sweep.get_or_insert_with(|| Sweep { seq_end, cursor: None });
         let clock = self.shared.services.clock.clone();
         let deadline = clock.elapsed() + SLICE_TIME_MAX;
         let now = clock.now();
@@ -135,7 +120,10 @@ impl Writer<'_> {
                 return Ok(());
             }
         }
-        slice.passed_all = all;
+        if all {
+            self.statements.set_journal_first(sweep.seq_end)?;
+            slice.passed_all = true;
+        }
         Ok(())
     }
 
@@ -167,16 +155,11 @@ impl Writer<'_> {
             sweep.cursor = Some(key.clone());
         }
         if slice.passed_all {
-            sweep.trims = true;
-        }
-        if let Some(until) = slice.trimmed_to {
-            self.journal_first = until + 1;
-            if until >= sweep.seq_until {
-                self.journal_bytes -= sweep.bytes;
-                self.sweep = None;
-                shared.purge.journal_begins(self.journal_first);
-                shared.counters.fold_sweeps.one();
-            }
+            self.journal_first = sweep.seq_end;
+            self.slots.free_before(sweep.seq_end);
+            self.sweep = None;
+            shared.purge.journal_begins(self.journal_first);
+            shared.counters.fold_sweeps.one();
             self.measure();
         }
     }

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use crate::flushes::Flushes;
+use crate::journal::{self, Slots};
 use crate::kept::{COLUMNS, Kept, KeyBytes};
-use crate::schema::{META_IDS, META_ITEMS};
+use crate::schema::{META_IDS, META_ITEMS, META_JOURNAL};
 
 /// See the module.
 pub(crate) struct Statements<'c> {
@@ -16,8 +17,8 @@ pub(crate) struct Statements<'c> {
     insert: Statement<'c>,
     delete: Statement<'c>,
     delete_version: Statement<'c>,
-    journal: Statement<'c>,
-    trim: Statement<'c>,
+    fill_slot: Statement<'c>,
+    make_slot: Statement<'c>,
     meta: Statement<'c>,
     forget_flushes: Statement<'c>,
     flush: Statement<'c>,
@@ -49,8 +50,8 @@ impl<'c> Statements<'c> {
             insert: connection.prepare(insert)?,
             delete: connection.prepare("DELETE FROM items WHERE key = ?1")?,
             delete_version: connection.prepare("DELETE FROM items WHERE key = ?1 AND version = ?2")?,
-            journal: connection.prepare("INSERT INTO journal(seq, batch) VALUES(?1, ?2)")?,
-            trim: connection.prepare("DELETE FROM journal WHERE seq <= ?1")?,
+            fill_slot: connection.prepare("UPDATE journal SET part = ?2 WHERE slot = ?1")?,
+            make_slot: connection.prepare("INSERT INTO journal(slot, part) VALUES(?1, ?2)")?,
             meta: connection.prepare("UPDATE meta SET value = ?2 WHERE name = ?1")?,
             forget_flushes: connection.prepare("DELETE FROM flushes")?,
             flush: connection.prepare("INSERT INTO flushes(prefix, at, version) VALUES(?1, ?2, ?3)")?,
@@ -98,13 +99,22 @@ impl<'c> Statements<'c> {
         Ok(self.delete_version.execute((&key[..], version as i64))? == 1)
     }
 
-    pub fn journal(&mut self, seq: u64, batch: &[u8]) -> rusqlite::Result<()> {
-        self.journal.execute((seq as i64, batch)).map(drop)
+    /// Writes a batch into the next slots; how many it took.
+    pub fn journal(&mut self, slots: &Slots, seq: u64, batch: &[u8]) -> rusqlite::Result<usize> {
+        let mut count = 0;
+        for part in journal::parts(seq, batch) {
+            let (slot, is_new) = slots.next(count);
+            let statement = if is_new { &mut self.make_slot } else { &mut self.fill_slot };
+            let changed = statement.execute((slot, part))?;
+            assert_eq!(changed, 1, "the slots known are those in the file");
+            count += 1;
+        }
+        Ok(count)
     }
 
-    /// Removes journal rows up to and with `seq`.
-    pub fn trim_journal(&mut self, seq: u64) -> rusqlite::Result<()> {
-        self.trim.execute([seq as i64]).map(drop)
+    /// Batches before `first` are folded.
+    pub fn set_journal_first(&mut self, first: u64) -> rusqlite::Result<()> {
+        self.meta.execute((META_JOURNAL, first as i64)).map(drop)
     }
 
     pub fn reserve_ids(&mut self, below: u64) -> rusqlite::Result<()> {

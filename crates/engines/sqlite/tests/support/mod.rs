@@ -222,7 +222,7 @@ impl Store {
 
     /// Waits until everything is in the table and the journal is empty.
     pub fn wait_until_folded(&self) {
-        self.wait_until(|stats| stats["journal_keys"] == 0 && stats["journal_rows"] == 0);
+        self.wait_until(|stats| stats["journal_keys"] == 0 && stats["journal_file_bytes"] == 0);
     }
 
     pub fn close(self) {
