@@ -95,7 +95,7 @@ impl Writer<'_> {
         slice: &mut Slice,
     ) -> rusqlite::Result<()> {
         let seq_end = self.seq;
-        let sweep = self.sweep.get_or_insert_with(|| Sweep { seq_end, cursor: None });
+        let sweep = self.sweep.get_or_insert(Sweep { seq_end, cursor: None });
         let clock = self.shared.services.clock.clone();
         let deadline = clock.elapsed() + SLICE_TIME_MAX;
         let now = clock.now();
