@@ -1,6 +1,6 @@
 //! The configuration: arguments and the text of `larder.toml` in, one checked [`Plan`] or every mistake out.
 //!
-//! [`check`] is the one way in and does no input or output of its own. Each source becomes a [`draft::Draft`]; drafts and defaults
+//! [`check`] is the one way in and does no input or output of its own. Each source becomes a `draft::Draft`; drafts and defaults
 //! are merged here, and what only shows when all settings are known is checked last. `docs/configure.md` is the
 //! reference of every key and option.
 

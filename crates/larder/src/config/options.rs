@@ -2,6 +2,11 @@
 //!
 //! clap only splits the line; the values are judged here, with the same limits and messages as in the file.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are the text of --help, where [v6]:port is an address"
+)]
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
