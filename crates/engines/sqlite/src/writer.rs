@@ -6,6 +6,7 @@
 
 mod decide;
 mod fold;
+mod sorter;
 mod statements;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::write::{Answer, AnswerTo, Command, Write};
 
 use decide::{Decider, Ids, Plan};
 use fold::{Slice, Sweep};
+use sorter::Sorter;
 use statements::{Statements, Upserted};
 
 /// Most commands in a transaction.
@@ -73,6 +75,7 @@ pub(crate) struct Writer<'c> {
     fold_debt: f64,
     /// Journal rows may exist from this number on.
     journal_first: u64,
+    sorter: Sorter,
     sweep: Option<Sweep>,
     /// When folding may be tried again after it failed, on the clock's scale.
     fold_after: Option<Duration>,
@@ -111,10 +114,17 @@ pub(crate) fn take_possession(connection: &Connection, start: &Start) -> rusqlit
 pub(crate) fn run(shared: Arc<Shared>, connection: &Connection, start: Start) -> Result<(), EngineError> {
     // However this thread ends, no caller is left waiting.
     let _answers_the_rest = CloseOnDrop(&shared);
+    let path = shared.connector.path.display();
     let statements = Statements::new(connection).map_err(|error| {
-        tracing::error!("{}: the writer could not start: {error}", shared.connector.path.display());
+        tracing::error!("{path}: the writer could not start: {error}");
         shared.health.bad(client_text(&error));
         command_error(&error, Certainty::NothingHappened)
+    })?;
+    let sorter = Sorter::start().map_err(|error| {
+        let text = "the store's writer could not start a thread";
+        tracing::error!("{path}: {text}: {error}");
+        shared.health.bad(text);
+        EngineError::caused(ErrorKind::Unavailable, text, error)
     })?;
     let writer = Writer {
         shared: shared.clone(),
@@ -126,6 +136,7 @@ pub(crate) fn run(shared: Arc<Shared>, connection: &Connection, start: Start) ->
         slots: start.slots,
         fold_debt: 0.0,
         journal_first: start.journal_first,
+        sorter,
         sweep: None,
         fold_after: None,
         purges: false,
@@ -160,8 +171,9 @@ impl Writer<'_> {
     }
 
     fn serve(&mut self, batch: &mut Vec<Write>) {
-        let (warm, commands): (Vec<Write>, Vec<Write>) =
-            batch.drain(..).partition(|write| matches!(write.command, Command::KeepWarmList { .. }));
+        let is_warm_list = |write: &mut Write| matches!(write.command, Command::KeepWarmList { .. });
+        let warm: Vec<Write> = batch.extract_if(.., is_warm_list).collect();
+        let commands = std::mem::take(batch);
         let mut wakes = Wakes::default();
         if let Some(why) = self.refusal() {
             for write in commands {

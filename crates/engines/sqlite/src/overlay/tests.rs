@@ -38,3 +38,19 @@ fn gives_ranges_in_key_order() {
     assert_eq!(names(Bound::Excluded(b"aa"), 2), ["b", "m"]);
     assert_eq!(names(Bound::Included(b"m"), 2), ["m", "z"]);
 }
+
+#[test]
+fn a_sweep_gets_what_came_and_what_changed_behind_it() {
+    let overlay = Overlay::default();
+    let names = || {
+        let mut keys = overlay.take_unswept();
+        keys.sort();
+        keys.iter().map(|key| String::from_utf8(key.to_vec()).unwrap()).collect::<Vec<_>>()
+    };
+    overlay.publish(1, ["a", "b", "c"].iter().map(|text| (key(text), gone(1))));
+    assert_eq!(names(), ["a", "b", "c"]);
+    overlay.publish(2, ["b", "d"].iter().map(|text| (key(text), gone(2))));
+    overlay.forget(&[(key("a"), 1), (key("b"), 1)]);
+    assert_eq!(names(), ["b", "d"]);
+    assert_eq!(overlay.entries(), 3);
+}

@@ -4,9 +4,9 @@
 //! is in the table when it ends, so the slots of the batches from before it are free again. In key order neighbours share pages:
 //! the more is folded at a time, the fewer pages an item costs.
 
-use std::ops::Bound;
 use std::time::Duration;
 
+use super::sorter::Keys;
 use super::statements::Upserted;
 use super::{FLUSH_LOOK, FOLD_REST, Failure, IDLE, IDLE_BREATH, Writer};
 use crate::flushes::Flushes;
@@ -28,8 +28,10 @@ const KEYS_A_LOOK: usize = 16;
 pub(super) struct Sweep {
     /// The next batch when it began: those before it are folded when it ends.
     seq_end: u64,
-    /// The last key folded.
-    cursor: Option<KeyBytes>,
+    /// All that was in the overlay then.
+    keys: Keys,
+    /// How many of them are folded.
+    position: usize,
 }
 
 /// What a slice did, to be settled once its transaction is committed.
@@ -37,6 +39,8 @@ pub(super) struct Sweep {
 pub(super) struct Slice {
     folded: Vec<(KeyBytes, u64)>,
     pub rows_added: i64,
+    /// Keys of the sweep it has seen to.
+    passed: usize,
     passed_all: bool,
     purged: Option<usize>,
 }
@@ -79,7 +83,7 @@ impl Writer<'_> {
         }
         let room = options.journal_bytes_max.saturating_sub(options.journal_bytes).max(1) as f64;
         self.fold_debt += commands as f64 * FOLDS_A_COMMAND_MAX * (above / room).min(1.0);
-        if self.fold_debt < SLICE_KEYS_MIN as f64 {
+        if self.fold_debt < SLICE_KEYS_MIN as f64 || !self.sweep_is_ready(false) {
             return 0;
         }
         let size = (self.fold_debt as usize).min(SLICE_KEYS_MAX);
@@ -87,41 +91,48 @@ impl Writer<'_> {
         size
     }
 
-    /// One slice of the sweep under way, or of a new one.
+    /// Begins a sweep if none is under way; whether its keys are in order, which may be waited for.
+    fn sweep_is_ready(&mut self, waits: bool) -> bool {
+        let sweep = self.sweep.get_or_insert_with(|| Sweep {
+            seq_end: self.seq,
+            keys: self.sorter.sort(self.shared.overlay.take_unswept()),
+            position: 0,
+        });
+        self.sorter.fetch(&mut sweep.keys, waits);
+        matches!(sweep.keys, Keys::Sorted(_))
+    }
+
+    /// One slice of the sweep under way, if it is ready.
     pub(super) fn fold_slice(
         &mut self,
         flushes: &Flushes,
         keys_max: usize,
         slice: &mut Slice,
     ) -> rusqlite::Result<()> {
-        let seq_end = self.seq;
-        let sweep = self.sweep.get_or_insert(Sweep { seq_end, cursor: None });
-        let clock = self.shared.services.clock.clone();
+        let Some(Sweep { seq_end, keys: Keys::Sorted(keys), position }) = &self.sweep else { return Ok(()) };
+        let clock = &self.shared.services.clock;
         let deadline = clock.elapsed() + SLICE_TIME_MAX;
         let now = clock.now();
-        let start = sweep.cursor.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = self.shared.overlay.range(start, keys_max);
-        let all = entries.len() < keys_max;
-        let count = entries.len();
-        for (index, (key, entry)) in entries.into_iter().enumerate() {
+        for key in keys[*position..].iter().take(keys_max) {
+            if slice.passed % KEYS_A_LOOK == KEYS_A_LOOK - 1 && clock.elapsed() > deadline {
+                break;
+            }
+            slice.passed += 1;
+            // What a large value has replaced is in the table already.
+            let Some(entry) = self.shared.overlay.entry(key) else { continue };
             match &entry.latest {
-                Latest::Item(kept)
-                    if !kept.expiry.is_past(now) && !flushes.is_dead(&key, kept.version, now) =>
-                {
-                    if self.statements.upsert(&key, kept)? == Upserted::Inserted {
+                Latest::Item(kept) if !kept.expiry.is_past(now) && !flushes.is_dead(key, kept.version, now) => {
+                    if self.statements.upsert(key, kept)? == Upserted::Inserted {
                         slice.rows_added += 1;
                     }
                     self.shared.note_expiry(kept.expiry);
                 }
-                _ => slice.rows_added -= i64::from(self.statements.delete(&key)?),
+                _ => slice.rows_added -= i64::from(self.statements.delete(key)?),
             }
-            slice.folded.push((key, entry.seq));
-            if index % KEYS_A_LOOK == KEYS_A_LOOK - 1 && index + 1 < count && clock.elapsed() > deadline {
-                return Ok(());
-            }
+            slice.folded.push((key.clone(), entry.seq));
         }
-        if all {
-            self.statements.set_journal_first(sweep.seq_end)?;
+        if position + slice.passed == keys.len() {
+            self.statements.set_journal_first(*seq_end)?;
             slice.passed_all = true;
         }
         Ok(())
@@ -151,9 +162,7 @@ impl Writer<'_> {
         shared.overlay.forget(&slice.folded);
         shared.counters.folded_keys.add(slice.folded.len() as u64);
         let Some(sweep) = &mut self.sweep else { return };
-        if let Some((key, _)) = slice.folded.last() {
-            sweep.cursor = Some(key.clone());
-        }
+        sweep.position += slice.passed;
         if slice.passed_all {
             self.journal_first = sweep.seq_end;
             self.slots.free_before(sweep.seq_end);
@@ -187,8 +196,9 @@ impl Writer<'_> {
             self.serve_commands(Vec::new());
         }
         let folds = self.may_fold() && self.has_journal();
-        if folds || self.shared.purge.waits() {
-            let keys_max = if folds { SLICE_KEYS_MAX } else { 0 };
+        let is_ready = folds && self.sweep_is_ready(false);
+        if is_ready || self.shared.purge.waits() {
+            let keys_max = if is_ready { SLICE_KEYS_MAX } else { 0 };
             let outcome = self.slice_alone(keys_max);
             self.note(outcome);
         }
@@ -199,6 +209,7 @@ impl Writer<'_> {
     pub(super) fn keep_up(&mut self) {
         let bound = self.shared.connector.options.journal_bytes_max;
         while self.journal_size() > bound && self.may_fold() {
+            self.sweep_is_ready(true);
             let outcome = self.slice_alone(SLICE_KEYS_MAX);
             self.note(outcome);
         }
@@ -223,6 +234,7 @@ impl Writer<'_> {
 
     pub(super) fn fold_all(&mut self) -> Result<(), Failure> {
         while self.has_journal() {
+            self.sweep_is_ready(true);
             self.slice_alone(SLICE_KEYS_MAX)?;
         }
         Ok(())
