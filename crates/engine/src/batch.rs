@@ -6,11 +6,17 @@
 //! its own queue.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::completion::Ring;
+use crate::context::Worker;
 use crate::error::{EngineError, ErrorKind};
+
+/// So many entries wake a waiting consumer before the end of a worker's turn.
+const ENTRIES_A_TURN: usize = 32;
 
 /// A bounded queue from many callers to one consumer.
 pub struct BatchQueue<T> {
@@ -27,6 +33,13 @@ struct State<T> {
     closed: bool,
 }
 
+/// What an entry met in the queue.
+struct Appended {
+    consumer_waits: bool,
+    /// With it.
+    entries: usize,
+}
+
 /// How a wait for a batch ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
@@ -38,7 +51,7 @@ pub enum Taken {
     Closed,
 }
 
-impl<T> BatchQueue<T> {
+impl<T: Send> BatchQueue<T> {
     /// A queue that holds at most about `bytes_max` bytes, by the weights given to [`BatchQueue::push`].
     pub fn new(bytes_max: usize) -> Self {
         let state =
@@ -51,6 +64,39 @@ impl<T> BatchQueue<T> {
     /// # Errors
     /// `TryAgain` when full, `Unavailable` when closed; the entry comes back.
     pub fn push(&self, entry: T, bytes: usize) -> Result<(), (T, EngineError)> {
+        if self.append(entry, bytes)?.consumer_waits {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    /// The same, for a caller on `worker`: a consumer that waits is woken when the worker has done what it has, or has
+    /// pushed enough to be worth a batch. Woken by the first entry it would work on that one alone, while the
+    /// others of the same turn arrive. Nobody waits for a clock.
+    ///
+    /// # Errors
+    /// Those of [`BatchQueue::push`].
+    pub fn push_in_turn(
+        self: &Arc<Self>,
+        worker: &Worker,
+        entry: T,
+        bytes: usize,
+    ) -> Result<(), (T, EngineError)>
+    where
+        T: Send + 'static,
+    {
+        let appended = self.append(entry, bytes)?;
+        if appended.consumer_waits {
+            if appended.entries >= ENTRIES_A_TURN {
+                self.ring();
+            } else {
+                worker.mailbox().ring_after_turn(self);
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&self, entry: T, bytes: usize) -> Result<Appended, (T, EngineError)> {
         let mut state = self.state.lock();
         if state.closed {
             return Err((entry, EngineError::new(ErrorKind::Unavailable, "the store is closing")));
@@ -63,11 +109,7 @@ impl<T> BatchQueue<T> {
         }
         state.bytes += bytes;
         state.entries.push_back((entry, bytes));
-        if std::mem::take(&mut state.consumer_waits) {
-            drop(state);
-            self.filled.notify_one();
-        }
-        Ok(())
+        Ok(Appended { consumer_waits: state.consumer_waits, entries: state.entries.len() })
     }
 
     /// Moves what is there into `batch`, in order, up to `count_max` entries and about `bytes_max` bytes; waits for
@@ -132,6 +174,15 @@ impl<T> BatchQueue<T> {
     pub fn depth(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.entries.len(), state.bytes)
+    }
+}
+
+impl<T: Send> Ring for BatchQueue<T> {
+    /// Wakes the consumer if it waits.
+    fn ring(&self) {
+        if std::mem::take(&mut self.state.lock().consumer_waits) {
+            self.filled.notify_one();
+        }
     }
 }
 

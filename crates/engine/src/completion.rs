@@ -15,6 +15,12 @@ use parking_lot::Mutex;
 use crate::context::Worker;
 use crate::error::{EngineError, ErrorKind};
 
+/// Something that is rung at the end of a worker's turn: see [`Mailbox::ring_after_turn`].
+pub trait Ring: Send + Sync {
+    /// Called on the worker's thread. Must not block.
+    fn ring(&self);
+}
+
 /// Wake-ups that other threads leave for a worker.
 #[derive(Default)]
 pub struct Mailbox(Mutex<Letters>);
@@ -23,6 +29,8 @@ pub struct Mailbox(Mutex<Letters>);
 struct Letters {
     /// Operations to wake.
     wakers: Vec<Waker>,
+    /// What the worker itself wants to ring once it has done what it has.
+    rings: Vec<Arc<dyn Ring>>,
     /// The delivery task, while it waits. Taken by whoever rings, so that one ring is enough.
     bell: Option<Waker>,
 }
@@ -52,32 +60,53 @@ impl Mailbox {
         }
     }
 
+    /// Rings once what the worker has begun is done: after the tasks that are ready now. Called on the mailbox's worker.
+    pub fn ring_after_turn(&self, ring: &Arc<impl Ring + 'static>) {
+        let bell = {
+            let mut letters = self.0.lock();
+            let is_known = |known: &Arc<dyn Ring>| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(ring));
+            if letters.rings.iter().any(is_known) {
+                return;
+            }
+            letters.rings.push(ring.clone());
+            letters.bell.take()
+        };
+        if let Some(bell) = bell {
+            bell.wake();
+        }
+    }
+
     /// Delivers for as long as it is polled; never ends.
     pub fn deliver(self: Arc<Self>) -> Deliver {
-        Deliver { mailbox: self, spare: Vec::new() }
+        Deliver { mailbox: self, wakers: Vec::new(), rings: Vec::new() }
     }
 }
 
 /// The future of [`Mailbox::deliver`].
 pub struct Deliver {
     mailbox: Arc<Mailbox>,
-    spare: Vec<Waker>,
+    /// Empty but while it is polled, as is the next.
+    wakers: Vec<Waker>,
+    rings: Vec<Arc<dyn Ring>>,
 }
 
 impl Future for Deliver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
-        let mut spare = std::mem::take(&mut self.spare);
+        let Deliver { mailbox, wakers, rings } = &mut *self;
         {
-            let mut letters = self.mailbox.0.lock();
-            std::mem::swap(&mut letters.wakers, &mut spare);
+            let mut letters = mailbox.0.lock();
+            std::mem::swap(&mut letters.wakers, wakers);
+            std::mem::swap(&mut letters.rings, rings);
             letters.bell = Some(task.waker().clone());
         }
-        for waker in spare.drain(..) {
+        for ring in rings.drain(..) {
+            ring.ring();
+        }
+        for waker in wakers.drain(..) {
             waker.wake();
         }
-        self.spare = spare;
         Poll::Pending
     }
 }

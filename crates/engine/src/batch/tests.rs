@@ -1,3 +1,5 @@
+use std::future::Future;
+
 use super::*;
 
 #[test]
@@ -55,4 +57,46 @@ fn a_nudge_ends_a_wait() {
     let queue = BatchQueue::<u8>::new(100);
     queue.nudge();
     assert_eq!(queue.take(&mut Vec::new(), 10, 10, None), Taken::TimedOut);
+}
+
+/// What a consumer takes from `queue`, once it waits.
+fn waiting_consumer(queue: &Arc<BatchQueue<u32>>) -> std::thread::JoinHandle<Vec<u32>> {
+    let consumer = std::thread::spawn({
+        let queue = queue.clone();
+        move || {
+            let mut batch = Vec::new();
+            assert_eq!(queue.take(&mut batch, 1000, 1000, None), Taken::Batch);
+            batch
+        }
+    });
+    while !queue.state.lock().consumer_waits {
+        std::thread::yield_now();
+    }
+    consumer
+}
+
+#[test]
+fn a_turn_wakes_the_consumer_once_with_all_it_brought() {
+    let queue = Arc::new(BatchQueue::new(1000));
+    let worker = Worker::new(0, |_| unreachable!("nothing is spawned"));
+    let mut deliver = std::pin::pin!(worker.mailbox().clone().deliver());
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    let consumer = waiting_consumer(&queue);
+    for number in 0..3 {
+        queue.push_in_turn(&worker, number, 1).unwrap();
+    }
+    assert!(queue.state.lock().consumer_waits, "it is left alone until the turn ends");
+    assert!(deliver.as_mut().poll(&mut task).is_pending());
+    assert_eq!(consumer.join().unwrap(), [0, 1, 2]);
+}
+
+#[test]
+fn a_long_turn_wakes_the_consumer_before_its_end() {
+    let queue = Arc::new(BatchQueue::new(1000));
+    let worker = Worker::new(0, |_| unreachable!("nothing is spawned"));
+    let consumer = waiting_consumer(&queue);
+    for number in 0..ENTRIES_A_TURN as u32 {
+        queue.push_in_turn(&worker, number, 1).unwrap();
+    }
+    assert_eq!(consumer.join().unwrap().len(), ENTRIES_A_TURN);
 }

@@ -52,7 +52,7 @@ impl SqliteEngine {
         let (completer, completion) = completion(context.worker);
         let weight = command.weight();
         let write = Write { command, answer_to: answer_to(completer) };
-        match self.running.shared.writes.push(write, weight) {
+        match self.running.shared.writes.push_in_turn(context.worker, write, weight) {
             Ok(()) => Reply::Pending(Operation::waiting(completion)),
             Err((_, error)) => {
                 self.running.shared.counters.queue_refusals.one();
@@ -115,7 +115,7 @@ impl Engine for SqliteEngine {
             Known::AskTable => {
                 let (done, completion) = completion(context.worker);
                 let read = GetRead { key: key.bytes().into(), get: *get, now: context.now, done };
-                self.running.readers.get(shared, read);
+                self.running.readers.get(shared, context.worker, read);
                 return Reply::Pending(Operation::waiting(completion));
             }
             Known::Changes => return self.ask_item(context, key, get),
@@ -169,7 +169,8 @@ impl Engine for SqliteEngine {
     ) -> Reply<ScanPage> {
         let (done, completion) = completion(context.worker);
         let cursor = cursor.map(<[u8]>::to_vec);
-        self.running.readers.scan(&self.running.shared, order, cursor, bytes_max, done);
+        let shared = &self.running.shared;
+        self.running.readers.scan(shared, context.worker, order, cursor, bytes_max, done);
         Reply::Pending(Operation::waiting(completion))
     }
 

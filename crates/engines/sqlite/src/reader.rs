@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use larder_engine::batch::{BatchQueue, Taken};
 use larder_engine::completion::{Completer, Wakes};
 use larder_engine::semantics::{self, Change};
-use larder_engine::{EngineError, ErrorKind, Expiry, Get, Item, ScanOrder, ScanPage, Timestamp};
+use larder_engine::{EngineError, ErrorKind, Expiry, Get, Item, ScanOrder, ScanPage, Timestamp, Worker};
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use crate::error::{Certainty, command_error};
@@ -45,7 +45,7 @@ pub(crate) struct GetRead {
 
 /// One reader's queue, and how it is doing.
 pub(crate) struct Desk {
-    pub queue: BatchQueue<Read>,
+    pub queue: Arc<BatchQueue<Read>>,
     waiting: AtomicUsize,
     /// When the batch in work was begun, in microseconds of the clock; 0: none.
     busy_since: AtomicU64,
@@ -60,7 +60,7 @@ pub(crate) struct Readers {
 impl Readers {
     pub fn new(count: usize) -> Self {
         let desk = || Desk {
-            queue: BatchQueue::new(QUEUE_BYTES),
+            queue: Arc::new(BatchQueue::new(QUEUE_BYTES)),
             waiting: AtomicUsize::new(0),
             busy_since: AtomicU64::new(0),
             failed: AtomicBool::new(false),
@@ -69,10 +69,10 @@ impl Readers {
     }
 
     /// Asks the first reader that is not crowded: few awake readers make large batches and few wake-ups.
-    pub fn get(&self, shared: &Shared, read: GetRead) {
+    pub fn get(&self, shared: &Shared, worker: &Worker, read: GetRead) {
         let desk = if self.desks.len() == 1 { &self.desks[0] } else { self.pick(shared) };
         let weight = read.key.len() + READ_BYTES;
-        desk.push(shared, Read::Get(Box::new(read)), weight);
+        desk.push(shared, worker, Read::Get(Box::new(read)), weight);
     }
 
     fn pick(&self, shared: &Shared) -> &Arc<Desk> {
@@ -90,13 +90,14 @@ impl Readers {
     pub fn scan(
         &self,
         shared: &Shared,
+        worker: &Worker,
         order: ScanOrder,
         cursor: Option<Vec<u8>>,
         bytes_max: usize,
         done: Completer<ScanPage>,
     ) {
         let desk = self.desks.last().expect("there is a reader");
-        desk.push(shared, Read::Scan { order, cursor, bytes_max, done }, READ_BYTES);
+        desk.push(shared, worker, Read::Scan { order, cursor, bytes_max, done }, READ_BYTES);
     }
 
     pub fn close(&self) {
@@ -107,9 +108,9 @@ impl Readers {
 }
 
 impl Desk {
-    fn push(&self, shared: &Shared, read: Read, weight: usize) {
+    fn push(&self, shared: &Shared, worker: &Worker, read: Read, weight: usize) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Err((read, error)) = self.queue.push(read, weight) {
+        if let Err((read, error)) = self.queue.push_in_turn(worker, read, weight) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             shared.counters.queue_refusals.one();
             read.fail(error);

@@ -82,7 +82,7 @@ impl Running {
         let loaded = load(&connection, &path)?;
         let Loaded { start, overlay, rows, warm_list_is_good } = loaded;
         let shared = Arc::new(Shared {
-            writes: BatchQueue::new(connector.options.queue_bytes),
+            writes: Arc::new(BatchQueue::new(connector.options.queue_bytes)),
             services,
             overlay,
             flushes: Board::default(),

@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub services: Services,
     pub connector: Connector,
     /// Commands for the writer.
-    pub writes: BatchQueue<Write>,
+    pub writes: Arc<BatchQueue<Write>>,
     /// Newest states that are not in the table yet.
     pub overlay: Overlay,
     pub flushes: Board,
