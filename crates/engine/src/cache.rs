@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::item::{Found, Item};
 use crate::key::Key;
 use crate::lease::Lease;
-use crate::reply::{Reply, Sink, Version};
+use crate::reply::{GetReply, ManySink, Reply, Sink, Version};
 use crate::request::Get;
 use crate::time::Timestamp;
 
@@ -44,6 +44,9 @@ pub struct Fill {
     pub fresh_until: Option<Timestamp>,
 }
 
+/// Says what to answer for the key of a multi-get that a cache has no fresh copy of, from what it knows.
+pub type Otherwise<'a> = dyn FnMut(usize, Reply<Lookup<Found>, Lookup<Item>>) -> GetReply + 'a;
+
 /// An engine that can cache a store.
 ///
 /// As an engine by itself it knows nothing of `fresh_until`: [`Engine::get`] returns an overdue copy like any other.
@@ -69,6 +72,30 @@ pub trait Cache: Engine {
         get: &Get,
         sink: &mut dyn Sink,
     ) -> Reply<Lookup<Found>, Lookup<Item>>;
+
+    /// Looks several keys up. What is `Fresh` goes to `sink`, as in [`Engine::get_many`]; for all else `otherwise` is asked
+    /// what to answer, with the key's index. How many were fresh.
+    fn lookup_many(
+        &self,
+        context: &Context<'_>,
+        keys: &[Key<'_>],
+        get: &Get,
+        sink: &mut dyn ManySink,
+        otherwise: &mut Otherwise<'_>,
+    ) -> usize {
+        let mut fresh = 0;
+        for (index, key) in keys.iter().enumerate() {
+            let reply = match self.lookup(context, *key, get, sink.sink(index)) {
+                Reply::Ready(Ok(Lookup::Fresh(found))) => {
+                    fresh += 1;
+                    Reply::Ready(Ok(Some(found)))
+                }
+                other => otherwise(index, other),
+            };
+            sink.answer(index, reply);
+        }
+        fresh
+    }
 
     /// Announces that the store is about to be asked for `key`.
     fn lease(&self, key: Key<'_>) -> Option<Lease>;

@@ -43,6 +43,8 @@ pub struct Description {
     pub scan_in_key_order: bool,
     /// Whether [`Engine::raw_command`] is worth calling.
     pub raw_commands: bool,
+    /// Whether [`Engine::cache_key`] ever names another key than the one asked for.
+    pub renames_keys: bool,
 }
 
 /// What an engine holds at this moment.
@@ -216,7 +218,8 @@ pub trait Engine: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The name under which a tier should cache, lease and coalesce this key, if it is not the key itself.
+    /// The name under which a tier should cache, lease and coalesce this key, if it is not the key itself. Asked only
+    /// where [`Description::renames_keys`] says so.
     fn cache_key<'k>(&self, key: &Key<'k>) -> Cow<'k, [u8]> {
         Cow::Borrowed(key.bytes())
     }

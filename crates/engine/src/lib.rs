@@ -57,7 +57,7 @@ pub mod request;
 pub mod semantics;
 pub mod time;
 
-pub use cache::{Cache, Fill, FillContent, Lookup};
+pub use cache::{Cache, Fill, FillContent, Lookup, Otherwise};
 pub use context::{Connection, Context, Worker};
 pub use engine::{Description, Engine, MemoryUse, Ordering, PrefixedStats, StatsSink};
 pub use error::{EngineError, ErrorKind};

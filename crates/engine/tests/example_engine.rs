@@ -90,6 +90,7 @@ impl Engine for ShelfEngine {
             tracks_access: false,
             scan_in_key_order: true,
             raw_commands: false,
+            renames_keys: false,
         }
     }
 

@@ -110,6 +110,7 @@ impl Engine for ModelEngine {
             tracks_access: false,
             scan_in_key_order: true,
             raw_commands: false,
+            renames_keys: false,
         }
     }
 

@@ -31,6 +31,7 @@ impl Engine for RamEngine {
             tracks_access: true,
             scan_in_key_order: false,
             raw_commands: false,
+            renames_keys: false,
         }
     }
 

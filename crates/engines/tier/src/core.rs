@@ -1,5 +1,6 @@
 //! What the parts of a tier share.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,14 +43,6 @@ pub(crate) struct OwnedKey {
 }
 
 impl OwnedKey {
-    pub fn of(store: &dyn Engine, key: Key<'_>) -> Self {
-        let name = match store.cache_key(&key) {
-            std::borrow::Cow::Borrowed(_) => None,
-            std::borrow::Cow::Owned(name) => Some(name.into()),
-        };
-        OwnedKey { bytes: key.bytes().into(), prefix_length: key.prefix().len(), name }
-    }
-
     /// A key by its name in the queue of writes.
     pub fn sent(name: &[u8], key: Option<Box<[u8]>>, prefix_length: u8) -> Self {
         let prefix_length = usize::from(prefix_length);
@@ -180,13 +173,31 @@ pub(crate) async fn answer<T>(reply: Reply<T>) -> Result<T, EngineError> {
 }
 
 impl<C: Cache + ?Sized> Core<C> {
-    /// The same key as the cache knows it, without a copy where the two are one.
-    #[inline]
-    pub fn with_cached<R>(&self, key: Key<'_>, use_key: impl FnOnce(Key<'_>) -> R) -> R {
-        match self.store.cache_key(&key) {
-            std::borrow::Cow::Borrowed(_) => use_key(key),
-            std::borrow::Cow::Owned(name) => use_key(Key::new(&name)),
+    /// The name the store gives a key in a cache, if it is not the key itself.
+    #[inline(always)]
+    fn cache_name(&self, key: Key<'_>) -> Option<Vec<u8>> {
+        if !self.description.renames_keys {
+            return None;
         }
+        match self.store.cache_key(&key) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(name) => Some(name),
+        }
+    }
+
+    /// The same key as the cache knows it, without a copy where the two are one.
+    #[inline(always)]
+    pub fn with_cached<R>(&self, key: Key<'_>, use_key: impl FnOnce(Key<'_>) -> R) -> R {
+        match self.cache_name(key) {
+            None => use_key(key),
+            Some(name) => use_key(Key::new(&name)),
+        }
+    }
+
+    /// The key, to outlive its call.
+    pub fn owned(&self, key: Key<'_>) -> OwnedKey {
+        let name = self.cache_name(key).map(Vec::into_boxed_slice);
+        OwnedKey { bytes: key.bytes().into(), prefix_length: key.prefix().len(), name }
     }
 
     /// The state of write-behind, for code that runs only under it.

@@ -48,9 +48,14 @@ impl Counters {
 
     /// A worker is the only writer of its stripe, so load and store do; only beyond [`STRIPES`] workers may a count be lost.
     #[inline]
-    pub fn hit(&self, worker: &Worker) {
+    pub fn hits_more(&self, worker: &Worker, count: usize) {
         let hits = &self.stripes[worker.id() % STRIPES].hits;
-        hits.store(hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        hits.store(hits.load(Ordering::Relaxed).wrapping_add(count as u64), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub fn hit(&self, worker: &Worker) {
+        self.hits_more(worker, 1);
     }
 
     pub fn hits(&self) -> u64 {

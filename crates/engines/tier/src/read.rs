@@ -1,6 +1,5 @@
 //! Reads: the cache, then one read of the store for all who want the key.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -81,10 +80,7 @@ impl<C: Cache + ?Sized> Core<C> {
         get: &Get,
         sink: &mut dyn Sink,
     ) -> Reply<Lookup<Found>, Lookup<Item>> {
-        match self.store.cache_key(&key) {
-            Cow::Borrowed(_) => self.cache.lookup(context, key, get, sink),
-            Cow::Owned(name) => self.cache.lookup(context, Key::new(&name), get, sink),
-        }
+        self.with_cached(key, |key| self.cache.lookup(context, key, get, sink))
     }
 
     #[cold]
@@ -144,7 +140,7 @@ impl<C: Cache + ?Sized> Core<C> {
     ) -> GetReply {
         let core = self.clone();
         let asker = Asker::of(context);
-        let key = OwnedKey::of(&*self.store, key);
+        let key = self.owned(key);
         let get = *get;
         Reply::Pending(Operation::driven(context.worker, async move {
             let miss = match operation.await {
@@ -179,7 +175,7 @@ impl<C: Cache + ?Sized> Core<C> {
         if miss == Miss::Refer {
             return Reply::Pending(self.get_changing(context, key, get));
         }
-        let owned = OwnedKey::of(&*self.store, key);
+        let owned = self.owned(key);
         match self.traffic.join(owned.name(), context.worker) {
             Role::Waits(completion) => self.wait(context, owned, get, completion),
             Role::Leads(leader) => {
@@ -375,11 +371,36 @@ impl<C: Cache + ?Sized> Core<C> {
         keys: &[Key<'_>],
         get: &Get,
         sink: &mut dyn ManySink,
-        mut first: impl FnMut(Key<'_>, &mut dyn Sink) -> Option<GetReply>,
+        first: Option<impl FnMut(Key<'_>, &mut dyn Sink) -> Option<GetReply>>,
     ) {
         let mut missing = Missing::default();
+        match first {
+            None if !self.description.renames_keys => {
+                let fresh = self.cache.lookup_many(context, keys, get, sink, &mut |index, looked_up| {
+                    self.read_many_not_fresh(context, keys[index], get, looked_up, &mut missing)
+                });
+                self.counters.hits_more(context.worker, fresh);
+            }
+            first => self.look_up_each(context, keys, get, sink, first, &mut missing),
+        }
+        if !missing.keys.is_empty() {
+            let keys = std::mem::take(&mut missing.keys);
+            self.store.get_many(context, &keys, &plain(get), &mut missing.answers);
+        }
+    }
+
+    /// The look-ups of a multi-get one by one, each with what `first` knows and under the name the cache has for the key.
+    fn look_up_each<'k>(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        keys: &[Key<'k>],
+        get: &Get,
+        sink: &mut dyn ManySink,
+        mut first: Option<impl FnMut(Key<'_>, &mut dyn Sink) -> Option<GetReply>>,
+        missing: &mut Missing<'k>,
+    ) {
         for (index, key) in keys.iter().enumerate() {
-            if let Some(reply) = first(*key, sink.sink(index)) {
+            if let Some(reply) = first.as_mut().and_then(|first| first(*key, sink.sink(index))) {
                 sink.answer(index, reply);
                 continue;
             }
@@ -389,14 +410,10 @@ impl<C: Cache + ?Sized> Core<C> {
                     sink.answer(index, Reply::Ready(Ok(Some(found))));
                 }
                 other => {
-                    let reply = self.read_many_not_fresh(context, *key, get, other, &mut missing);
+                    let reply = self.read_many_not_fresh(context, *key, get, other, missing);
                     sink.answer(index, reply);
                 }
             }
-        }
-        if !missing.keys.is_empty() {
-            let keys = std::mem::take(&mut missing.keys);
-            self.store.get_many(context, &keys, &plain(get), &mut missing.answers);
         }
     }
 
@@ -427,7 +444,7 @@ impl<C: Cache + ?Sized> Core<C> {
         missing: &mut Missing<'k>,
     ) -> GetReply {
         count(&self.counters.misses);
-        let owned = OwnedKey::of(&*self.store, key);
+        let owned = self.owned(key);
         match self.traffic.join(owned.name(), context.worker) {
             Role::Waits(completion) => self.wait(context, owned, get, completion),
             Role::Leads(leader) => {

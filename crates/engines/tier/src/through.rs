@@ -28,7 +28,7 @@ impl<C: Cache + ?Sized> Core<C> {
     ) -> Reply<T> {
         let core = self.clone();
         let asker = Asker::of(context);
-        let key = OwnedKey::of(&*self.store, key);
+        let key = self.owned(key);
         let writing = self.traffic.write(key.name());
         let lease = self.cache.lease(key.cached());
         let reply = ask(&*self.store);

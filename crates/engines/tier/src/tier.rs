@@ -152,12 +152,11 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
             return;
         }
         let core = &self.core;
-        match &core.behind {
-            None => core.read_many(context, keys, get, sink, |_, _| None),
-            Some(behind) => core.read_many(context, keys, get, sink, |key, sink| {
-                behind.any_queued().then(|| core.read_queued(behind, context, key, get, sink)).flatten()
-            }),
-        }
+        // What is queued while this multi-get is answered is not acknowledged before it: one look is enough.
+        let queued = core.behind.as_ref().filter(|behind| behind.any_queued());
+        let first = queued
+            .map(|behind| |key: Key<'_>, sink: &mut dyn Sink| core.read_queued(behind, context, key, get, sink));
+        core.read_many(context, keys, get, sink, first);
     }
 
     fn store(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {

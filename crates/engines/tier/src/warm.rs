@@ -136,7 +136,7 @@ impl<C: Cache + ?Sized> Core<C> {
 
     /// Puts one item of a page into the cache if nothing is known there and nothing was written since.
     async fn warm_item(&self, asker: &Asker, marks: &[u32], key: &[u8], item: Item) {
-        let key = OwnedKey::of(&*self.store, Key::new(key));
+        let key = self.owned(Key::new(key));
         let get = Get { bump: false, ..Get::plain() };
         let known = self.cache.lookup(&asker.context(asker.now), key.cached(), &get, &mut NoValue);
         if !matches!(known, Reply::Ready(Ok(Lookup::Unknown))) || !self.cache.has_room() {

@@ -21,7 +21,10 @@ pub fn it_describes_itself(subject: &Subject<'_>) -> Verdict {
         })?;
         let key = crate::Key::routed(b"prefix:k", 7);
         let named = driver.engine().cache_key(&key);
-        require(named == driver.engine().cache_key(&key), || "cache_key changes from call to call".into())
+        require(named == driver.engine().cache_key(&key), || "cache_key changes from call to call".into())?;
+        require(after.renames_keys || named == key.bytes(), || {
+            "cache_key names another key, but renames_keys is false".into()
+        })
     })
 }
 

@@ -73,7 +73,7 @@ impl<C: Cache + ?Sized> Core<C> {
     ) -> Reply<D::Answer> {
         let bytes = entry_bytes(key.bytes(), command.value_length());
         let open = behind.room.is_open(bytes);
-        let owned = OwnedKey::of(&*self.store, key);
+        let owned = self.owned(key);
         if open {
             match self.decide_now(behind, context, &owned, &command, Known::Nothing) {
                 Attempt::Decided(answer) => return Reply::Ready(answer),

@@ -82,7 +82,7 @@ impl<C: Cache + ?Sized> Core<C> {
 
     /// The item as the queue has it, if it has it.
     fn overlaid(&self, asker: &Asker, key: Box<[u8]>, item: Item) -> Option<(Box<[u8]>, Item)> {
-        let owned = OwnedKey::of(&*self.store, larder_engine::Key::new(&key));
+        let owned = self.owned(larder_engine::Key::new(&key));
         let shard = self.behind().dirty.lock(owned.name());
         match shard.get(owned.name()) {
             None => Some((key, item)),

@@ -94,7 +94,7 @@ impl<C: Cache + ?Sized> Core<C> {
         let asker = Asker::of(context);
         let bytes = entry_bytes(key.bytes(), set.value.len());
         let until = behind.wait_until(self.services.clock.elapsed());
-        let key = OwnedKey::of(&*self.store, key);
+        let key = self.owned(key);
         Reply::Pending(Operation::driven(context.worker, async move {
             let behind = core.behind();
             loop {
