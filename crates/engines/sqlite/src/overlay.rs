@@ -106,8 +106,7 @@ impl Overlay {
     pub fn replay(&mut self, seq: u64, key: &[u8], change: Publish) {
         let hash = self.hash(key);
         let shard = self.shards[Self::shard_of(hash)].get_mut();
-        let place =
-            shard.entry(hash, |(at, _)| **at == *key, |(at, _)| self.hasher.hash_one(&at[..]));
+        let place = shard.entry(hash, |(at, _)| **at == *key, |(at, _)| self.hasher.hash_one(&at[..]));
         match (change, place) {
             (Publish::Latest(latest), hash_table::Entry::Occupied(mut place)) => {
                 place.get_mut().1 = Entry { seq, latest };

@@ -10,7 +10,7 @@ use larder_engine::{
     Touched,
 };
 
-use crate::core::{Asker, Core, Outcome, OwnedKey, answer};
+use crate::core::{Asker, Core, Outcome, answer};
 use crate::traffic::Flushing;
 
 fn token(taken: bool) -> Token {

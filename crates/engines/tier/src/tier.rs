@@ -154,8 +154,9 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         let core = &self.core;
         // What is queued while this multi-get is answered is not acknowledged before it: one look is enough.
         let queued = core.behind.as_ref().filter(|behind| behind.any_queued());
-        let first = queued
-            .map(|behind| |key: Key<'_>, sink: &mut dyn Sink| core.read_queued(behind, context, key, get, sink));
+        let first = queued.map(|behind| {
+            |key: Key<'_>, sink: &mut dyn Sink| core.read_queued(behind, context, key, get, sink)
+        });
         core.read_many(context, keys, get, sink, first);
     }
 

@@ -12,7 +12,7 @@ use larder_engine::reply::NoValue;
 use larder_engine::{Cache, FillContent, Get, Item, Key, Lookup, Reply, ScanOrder};
 use parking_lot::Mutex;
 
-use crate::core::{Asker, Core, OwnedKey, answer};
+use crate::core::{Asker, Core, answer};
 use crate::event_loop::Timer;
 use crate::thread::Orders;
 

@@ -121,7 +121,9 @@ impl Writer<'_> {
             // What a large value has replaced is in the table already.
             let Some(entry) = self.shared.overlay.entry(key) else { continue };
             match &entry.latest {
-                Latest::Item(kept) if !kept.expiry.is_past(now) && !flushes.is_dead(key, kept.version, now) => {
+                Latest::Item(kept)
+                    if !kept.expiry.is_past(now) && !flushes.is_dead(key, kept.version, now) =>
+                {
                     if self.statements.upsert(key, kept)? == Upserted::Inserted {
                         slice.rows_added += 1;
                     }

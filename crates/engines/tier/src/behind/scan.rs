@@ -9,7 +9,7 @@ use std::sync::Arc;
 use larder_engine::{Cache, Context, EngineError, ErrorKind, Item, Operation, Reply, ScanOrder, ScanPage};
 
 use super::Behind;
-use crate::core::{Asker, Core, OwnedKey, answer};
+use crate::core::{Asker, Core, answer};
 
 const QUEUE: u8 = 0;
 const STORE: u8 = 1;

@@ -12,7 +12,7 @@ use larder_engine::{
 use super::Behind;
 use super::dirty::{Change, entry_bytes};
 use super::held::Held;
-use crate::core::{Asker, Core, OwnedKey};
+use crate::core::{Asker, Core};
 
 /// A set that does not depend on what is there.
 struct PlainSet {
