@@ -36,7 +36,7 @@ impl<C: Cache + ?Sized> Core<C> {
             return Reply::Ready(Err(error));
         }
         let key = store.key;
-        let set = PlainSet {
+        let mut set = PlainSet {
             value: store.value.into_bytes(),
             flags: store.flags,
             expiry: store.expiry,
@@ -47,15 +47,15 @@ impl<C: Cache + ?Sized> Core<C> {
         if !behind.room.is_open(entry_bytes(key.bytes(), set.value.len())) {
             return self.set_later(behind, context, key, set);
         }
-        match self.try_set(behind, context.now, key, &set) {
+        match self.try_set(behind, context.now, key, &mut set) {
             Some(stored) => Reply::done(stored),
             None => self.set_later(behind, context, key, set),
         }
     }
 
-    /// Puts the entry, unless CAS ids have run out or a flush is under way.
+    /// Puts the entry, unless CAS ids have run out or a flush is under way. Takes the value only if it does.
     #[inline]
-    fn try_set(&self, behind: &Behind, now: Timestamp, key: Key<'_>, set: &PlainSet) -> Option<Stored> {
+    fn try_set(&self, behind: &Behind, now: Timestamp, key: Key<'_>, set: &mut PlainSet) -> Option<Stored> {
         let tick = behind.now_tick(&*self.services.clock);
         let stored = self.with_cached(key, |name| {
             let mut shard = behind.dirty.lock(name.bytes());
@@ -64,8 +64,9 @@ impl<C: Cache + ?Sized> Core<C> {
             }
             let version = behind.ids.next()?;
             let cas = set.new_cas.unwrap_or(version);
+            let size = set.value.len();
             let item = Held {
-                value: set.value.clone(),
+                value: std::mem::take(&mut set.value),
                 cas,
                 flags: set.flags,
                 expiry: set.expiry,
@@ -75,7 +76,7 @@ impl<C: Cache + ?Sized> Core<C> {
                 last_access: None,
             };
             shard.put(change(key, name, Some(item), version, now, tick), &behind.room);
-            Some(Stored { cas, size: set.value.len(), level: Durability::Queued, version })
+            Some(Stored { cas, size, level: Durability::Queued, version })
         })?;
         behind.wake_if_idle();
         Some(stored)
@@ -88,7 +89,7 @@ impl<C: Cache + ?Sized> Core<C> {
         behind: &Behind,
         context: &Context<'_>,
         key: Key<'_>,
-        set: PlainSet,
+        mut set: PlainSet,
     ) -> Reply<Stored> {
         let core = self.clone();
         let asker = Asker::of(context);
@@ -99,7 +100,7 @@ impl<C: Cache + ?Sized> Core<C> {
             let behind = core.behind();
             loop {
                 behind.room_for(&asker.worker, bytes, until).await?;
-                if let Some(stored) = core.try_set(behind, core.now(), key.key(), &set) {
+                if let Some(stored) = core.try_set(behind, core.now(), key.key(), &mut set) {
                     return Ok(stored);
                 }
             }
