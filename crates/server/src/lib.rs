@@ -7,6 +7,7 @@
 //! hands it to its stack. Replies that are ready are encoded at once; pending ones wait in the connection's queue, so
 //! that replies leave in the order of the requests.
 
+pub mod accepted;
 mod command;
 mod connection;
 pub mod counters;
@@ -18,6 +19,8 @@ mod shared;
 mod stats;
 mod worker;
 
+pub use accepted::Accepted;
+pub use larder_protocol::Choice;
 pub use options::{ListenAddress, Options, Tunables};
 pub use router::{Routes, Stack};
 pub use server::{Bound, Server, StartError, StopRequest};

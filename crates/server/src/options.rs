@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use larder_protocol::Choice;
+
+use crate::accepted::Accepted;
+
 /// Where to listen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ListenAddress {
@@ -65,6 +69,36 @@ pub struct Options {
     pub memory_bytes: u64,
     /// First level of the log.
     pub verbosity: u32,
+    /// Which protocol clients may speak.
+    pub protocol: Choice,
+    /// UDP addresses; port 0 is any free one. Empty: no UDP.
+    pub udp: Vec<SocketAddr>,
+    /// Whether items have a CAS that clients see; otherwise it is 0 everywhere.
+    pub cas: bool,
+    /// Whether `flush_all` is obeyed.
+    pub flush_allowed: bool,
+    /// Whether clients may list keys (`lru_crawler metadump`, `stats cachedump`, `stats detail`).
+    pub dump_allowed: bool,
+    /// Whether `watch` is obeyed.
+    pub watch_allowed: bool,
+    /// Whether full RAM makes room for new items, for `stats`.
+    pub evictions: bool,
+    /// What ends the prefix by which `stats detail` counts.
+    pub detail_delimiter: u8,
+    /// Whether `stats detail` counts from the start.
+    pub detail: bool,
+    /// Whether `stats sizes` counts items by size.
+    pub track_sizes: bool,
+    /// Whether a client too many is told so and closed; otherwise it waits until another leaves.
+    pub refuse_connections_fast: bool,
+    /// Bytes a watcher may be behind before it loses lines.
+    pub watcher_buffer_bytes: usize,
+    /// Bytes of lines for watchers that a worker may be ahead of them.
+    pub worker_log_buffer_bytes: usize,
+    /// Whether `debugtime` is obeyed.
+    pub debug_commands: bool,
+    /// memcached's settings without a counterpart here, for `stats settings`.
+    pub accepted: Accepted,
 }
 
 impl Default for Options {
@@ -78,6 +112,21 @@ impl Default for Options {
             version: concat!("1.6.45-larder-", env!("CARGO_PKG_VERSION")),
             memory_bytes: 64 << 20,
             verbosity: 0,
+            protocol: Choice::Auto,
+            udp: Vec::new(),
+            cas: true,
+            flush_allowed: true,
+            dump_allowed: true,
+            watch_allowed: true,
+            evictions: true,
+            detail_delimiter: b':',
+            detail: false,
+            track_sizes: false,
+            refuse_connections_fast: true,
+            watcher_buffer_bytes: 256 << 10,
+            worker_log_buffer_bytes: 64 << 10,
+            debug_commands: false,
+            accepted: Accepted::default(),
         }
     }
 }
