@@ -36,7 +36,8 @@ pub struct Args {
     /// What every key begins with
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub key_prefix: String,
-    /// Value size in bytes, fixed (100) or a range (100-2000); a key's value always has the same size
+    /// Value size in bytes: fixed (100), a range (100-2000), or lognormal(MEDIAN), whose logarithms deviate by 0.5;
+    /// a key's value always has the same size
     #[arg(short = 's', long, default_value = "100", value_name = "SIZE")]
     pub value_size: Sizes,
     /// Expiry of stored items as the protocol writes it: seconds, or a Unix time if more than 30 days; 0 is never
@@ -51,6 +52,15 @@ pub struct Args {
     /// How keys are chosen: uniform, or zipf(S) with S above 0, such as zipf(0.99)
     #[arg(short, long, default_value = "uniform", value_name = "NAME")]
     pub distribution: Distribution,
+    /// Send the requests in flight together, and the next only when all of them are answered
+    #[arg(long, conflicts_with = "rate")]
+    pub batch: bool,
+    /// Store a key when a get did not find it, as a cache's clients do
+    #[arg(long, conflicts_with = "rate")]
+    pub read_through: bool,
+    /// Part of the operations, from 0 to 1, that go to a key of their own: never used before, never again
+    #[arg(long, default_value_t = 0.0, value_name = "PART")]
+    pub scan: f64,
     /// How long to measure
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     pub seconds: f64,
@@ -76,7 +86,7 @@ pub struct Args {
     /// Start of the random numbers; the same seed asks for the same keys
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Process id of the server, on this machine: reports its CPU time per operation
+    /// Process id of the server, on this machine: reports its CPU time per operation and its resident memory
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
     /// Print the report as JSON
@@ -100,11 +110,13 @@ pub enum Protocol {
     Redis,
 }
 
-/// Smallest and largest value in bytes.
+/// Sizes of values in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sizes {
     pub(crate) min: usize,
     pub(crate) max: usize,
+    /// The middle of a log-normal distribution; without it all sizes between the bounds are as frequent.
+    pub(crate) median: Option<usize>,
 }
 
 impl FromStr for Sizes {
@@ -116,9 +128,12 @@ impl FromStr for Sizes {
                 .parse::<usize>()
                 .map_err(|_| format!("`{number}` is no size; write bytes, such as 100 or 100-2000"))
         };
-        let (min, max) = match text.split_once('-') {
-            Some((min, max)) => (parse(min)?, parse(max)?),
-            None => (parse(text)?, parse(text)?),
+        let inner = text.strip_prefix("lognormal(").and_then(|rest| rest.strip_suffix(')'));
+        let median = inner.map(parse).transpose()?;
+        let (min, max) = match (median, text.split_once('-')) {
+            (Some(median), _) => (1, median.saturating_mul(MEDIANS_MAX).max(1)),
+            (None, Some((min, max))) => (parse(min)?, parse(max)?),
+            (None, None) => (parse(text)?, parse(text)?),
         };
         if min > max {
             return Err(format!("the range `{text}` ends before it begins"));
@@ -126,10 +141,12 @@ impl FromStr for Sizes {
         if max > VALUE_BYTES_MAX {
             return Err(format!("values of more than {VALUE_BYTES_MAX} bytes are not made here"));
         }
-        Ok(Sizes { min, max })
+        Ok(Sizes { min, max, median })
     }
 }
 
+/// The largest value of a log-normal distribution in medians: one in ten million would be larger.
+const MEDIANS_MAX: usize = 16;
 /// Largest value in bytes.
 const VALUE_BYTES_MAX: usize = 1 << 30;
 
@@ -231,6 +248,7 @@ impl Args {
         if self.protocol == Protocol::Redis && self.exptime != 0 {
             bail!("--exptime is not spoken to Redis; leave it out");
         }
+        self.check_trace()?;
         let address = if self.address.contains('/') {
             Address::Unix(PathBuf::from(&self.address))
         } else if self.address.contains(':') {
@@ -247,4 +265,37 @@ impl Args {
     }
 }
 
+impl Args {
+    /// What is asked of keys beyond their distribution.
+    fn check_trace(&self) -> Result<()> {
+        ensure!((0.0..=1.0).contains(&self.scan), "--scan is {}; give a part from 0 to 1", self.scan);
+        if self.scan > 0.0 {
+            let shortest = self.key_prefix.len() + SCAN_DIGITS;
+            ensure!(self.key_length >= shortest, "--scan needs a --key-length of at least {shortest}");
+            ensure!(
+                self.keys <= 1 << SCAN_SEED_SHIFT && self.seed < SCAN_SEED_MAX,
+                "--scan takes at most {} --keys and a --seed below {SCAN_SEED_MAX}",
+                1u64 << SCAN_SEED_SHIFT
+            );
+        }
+        if self.get_keys > 1 {
+            ensure!(
+                self.scan == 0.0 && !self.read_through,
+                "--scan and --read-through are for gets of one key; leave out --get-keys"
+            );
+            ensure!(
+                self.protocol != Protocol::Binary || u32::try_from(self.keys).is_ok(),
+                "a binary get of several keys tells up to {} --keys apart",
+                u32::MAX
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Keys of scans have numbers from the seed, shifted by so many bits, on: two seeds share none.
+pub(crate) const SCAN_SEED_SHIFT: u32 = 40;
+const SCAN_SEED_MAX: u64 = 1 << 20;
+/// Digits of the largest of them.
+const SCAN_DIGITS: usize = 19;
 const KEY_BYTES_MAX: usize = larder_protocol::KEY_BYTES_MAX;

@@ -127,6 +127,10 @@ pub(crate) struct Generator<'s> {
     source: Source,
     pipeline: usize,
     get_keys: usize,
+    /// A connection's next requests wait until all of its last are answered.
+    batch: bool,
+    /// Keys that gets did not find and that are stored next; none unless that is asked for.
+    missed: Option<Vec<u64>>,
     schedule: Option<Schedule>,
     tally: Tally,
     is_measuring: bool,
@@ -160,6 +164,8 @@ impl<'s> Generator<'s> {
             source,
             pipeline: if fills { arguments.fill_pipeline } else { arguments.pipeline },
             get_keys: arguments.get_keys,
+            batch: arguments.batch && !fills,
+            missed: arguments.read_through.then(Vec::new),
             schedule: rate.map(|rate| Schedule { interval_ns: 1e9 / rate, start_ns: 0, started: 0 }),
             tally: Tally::new(),
             is_measuring: false,
@@ -198,7 +204,10 @@ impl<'s> Generator<'s> {
                 bail!("every connection was lost: {}", errors.join("; "));
             }
         }
-        if let Some(schedule) = &self.schedule {
+        // What was asked for by number and has all begun leaves nothing that did not.
+        if let Some(schedule) = &self.schedule
+            && !self.is_exhausted()
+        {
             self.tally.not_started = schedule.behind(self.shared.now_ns());
         }
         Ok(self.tally)
@@ -219,6 +228,7 @@ impl<'s> Generator<'s> {
             Source::Fill { next, end, .. } => next == end,
             Source::Mix { left, .. } => *left == Some(0),
         };
+        let is_exhausted = is_exhausted && self.missed.as_ref().is_none_or(Vec::is_empty);
         is_exhausted && self.connections.iter().flatten().all(|connection| connection.flights.is_empty())
     }
 
@@ -298,7 +308,14 @@ impl<'s> Generator<'s> {
         while let Some(flight) = connection.completed(&mut self.checker, &mut self.tally)? {
             self.tally.record(flight.kind, now_ns.saturating_sub(flight.started_ns));
             done += 1;
+            if let Some(missed) = &mut self.missed
+                && flight.kind == Kind::Get
+                && flight.hits == 0
+            {
+                missed.push(flight.key);
+            }
         }
+        let is_idle = connection.flights.is_empty();
         if done > 0 {
             self.shared.done.fetch_add(done, Ordering::Relaxed);
             let errors = self.tally.error_count();
@@ -309,7 +326,7 @@ impl<'s> Generator<'s> {
         if !is_open {
             return Err("the server closed the connection".into());
         }
-        if self.schedule.is_none() && done > 0 {
+        if self.schedule.is_none() && done > 0 && (is_idle || !self.batch) {
             self.top_up(token, now_ns);
         }
         Ok(())
@@ -336,6 +353,11 @@ impl<'s> Generator<'s> {
     fn issue(&mut self, token: usize, started_ns: u64) -> bool {
         let Some(connection) = &mut self.connections[token] else { return true };
         let out = &mut connection.out;
+        if let Some(number) = self.missed.as_mut().and_then(Vec::pop) {
+            self.encoder.set(number, out);
+            connection.flights.push_back(Flight::new(Kind::Set, number, 1, started_ns));
+            return true;
+        }
         let flight = match &mut self.source {
             Source::Fill { next, end, .. } if next == end => return false,
             Source::Fill { next, keys, .. } => {

@@ -14,7 +14,7 @@
 //! | `connection.rs`, `poll.rs` | sockets and their operations in flight |
 //! | `generator.rs` | one thread of load |
 //! | `phases.rs` | fill, warm-up, measurement |
-//! | `server_cpu.rs` | what the server's threads spent |
+//! | `server_cpu.rs`, `server_memory.rs` | what the server's threads spent, what it holds |
 //! | `tally.rs`, `report.rs`, `progress.rs` | what came of it |
 
 mod arguments;
@@ -27,6 +27,7 @@ mod random;
 mod report;
 mod resp;
 mod server_cpu;
+mod server_memory;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,9 @@ use clap::ValueEnum;
 use crate::arguments::Plan;
 use crate::generator::{Generator, Phase, Shared, Source};
 use crate::progress::Progress;
-use crate::report::{Filled, Measured, Report, ServerCpu};
+use crate::report::{Filled, Measured, Report, ServerCpu, ServerMemory};
 use crate::server_cpu::CpuSample;
+use crate::server_memory::resident_bytes;
 use crate::tally::Tally;
 use crate::workload::{Keyspace, Workload};
 
@@ -139,6 +140,7 @@ fn fill(plan: &Plan, keyspace: &Arc<Keyspace>) -> Result<Filled> {
 fn measure(plan: &Plan, keyspace: &Arc<Keyspace>) -> Result<Measured> {
     let arguments = &plan.arguments;
     let warms_up = !plan.warm_up.is_zero();
+    let before_bytes = arguments.pid.map(resident_bytes).transpose()?;
     let shared = Shared::new(if warms_up { Phase::WarmUp } else { Phase::Measure });
     thread::scope(|scope| {
         let threads = start(scope, plan, keyspace, &shared, |index| Source::Mix {
@@ -151,11 +153,14 @@ fn measure(plan: &Plan, keyspace: &Arc<Keyspace>) -> Result<Measured> {
         let outcome = watch(plan, &shared);
         shared.enter(Phase::Stop);
         let tally = finish(threads)?;
-        let Watched { seconds, server_ns, client_ns } = outcome?;
+        let Watched { seconds, server_ns, server_bytes, client_ns } = outcome?;
 
         let mut measured = Measured::new(&tally, seconds);
         measured.rate_asked_per_second = arguments.rate;
         measured.server_cpu = server_ns.map(|spent| ServerCpu::new(spent, measured.operations, seconds));
+        measured.server_memory = before_bytes
+            .zip(server_bytes)
+            .map(|(before_bytes, end_bytes)| ServerMemory { before_bytes, end_bytes });
         measured.client_cpu_ns_per_operation = client_ns as f64 / measured.operations.max(1) as f64;
         Ok(measured)
     })
@@ -165,6 +170,8 @@ fn measure(plan: &Plan, keyspace: &Arc<Keyspace>) -> Result<Measured> {
 struct Watched {
     seconds: f64,
     server_ns: Option<BTreeMap<String, u64>>,
+    /// While the connections are still open.
+    server_bytes: Option<u64>,
     client_ns: u64,
 }
 
@@ -200,6 +207,7 @@ fn watch(plan: &Plan, shared: &Shared) -> Result<Watched> {
     Ok(Watched {
         seconds,
         server_ns: server_after.zip(server_before).map(|(after, before)| after.since(&before)),
+        server_bytes: arguments.pid.map(resident_bytes).transpose()?,
         client_ns: client()?.since(&client_before).values().sum(),
     })
 }

@@ -35,9 +35,18 @@ impl Random {
 
     /// From 0 to 1.
     #[inline]
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+/// A normally distributed number made from a hash: G. Box and M. Muller's transform of its two halves.
+pub(crate) fn normal(hash: u64) -> f64 {
+    const STEP: f64 = 1.0 / (1u64 << 32) as f64;
+    // From above 0 to 1, since 0 has no logarithm.
+    let first = ((hash >> 32) as f64 + 1.0) * STEP;
+    let second = (hash & u64::from(u32::MAX)) as f64 * STEP;
+    (-2.0 * first.ln()).sqrt() * (std::f64::consts::TAU * second).cos()
 }
 
 /// Mixes a number; also a good hash of it.

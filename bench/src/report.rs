@@ -66,6 +66,8 @@ pub struct Measured {
     pub latency_by_operation: BTreeMap<String, Latency>,
     /// What the server spent, if its process is known.
     pub server_cpu: Option<ServerCpu>,
+    /// What the server holds, if its process is known.
+    pub server_memory: Option<ServerMemory>,
     /// What making the load cost, in nanoseconds an operation.
     pub client_cpu_ns_per_operation: f64,
 }
@@ -96,6 +98,15 @@ pub struct ServerCpu {
     pub cores: f64,
     /// Nanoseconds an operation by the threads' names, numbers at their ends left out.
     pub ns_per_operation_by_thread: BTreeMap<String, f64>,
+}
+
+/// Resident memory of the server.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ServerMemory {
+    /// Before the connections of the measurement were opened, in bytes.
+    pub before_bytes: u64,
+    /// At the end of the measurement, its connections still open, in bytes.
+    pub end_bytes: u64,
 }
 
 impl Latency {
@@ -160,6 +171,7 @@ impl Measured {
             latency: Latency::of(&all),
             latency_by_operation: by_operation,
             server_cpu: None,
+            server_memory: None,
             client_cpu_ns_per_operation: 0.0,
         }
     }
@@ -225,6 +237,11 @@ impl fmt::Display for Measured {
             for (name, ns) in &cpu.ns_per_operation_by_thread {
                 writeln!(f, "  {name:<17} {ns:>8.0} ns")?;
             }
+        }
+        if let Some(memory) = &self.server_memory {
+            const MIB: f64 = (1 << 20) as f64;
+            let (before, end) = (memory.before_bytes as f64 / MIB, memory.end_bytes as f64 / MIB);
+            writeln!(f, "memory      {end:.1} MiB of the server's are resident, {before:.1} MiB before")?;
         }
         writeln!(f, "client      {:.0} ns of CPU an operation", self.client_cpu_ns_per_operation)
     }

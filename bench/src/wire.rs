@@ -75,8 +75,8 @@ impl Encoder {
                 resp::put(b"GET", out);
                 resp::put(&self.key, out);
             }
-            Protocol::Meta => self.lookup(b"v", Opcode::GET, out),
-            Protocol::Binary => self.lookup(b"", Opcode::GET, out),
+            Protocol::Meta => self.lookup(b"v", Opcode::GET, 0, out),
+            Protocol::Binary => self.lookup(b"", Opcode::GET, 0, out),
         }
     }
 
@@ -102,14 +102,15 @@ impl Encoder {
             Protocol::Meta | Protocol::Binary => {
                 for number in numbers {
                     self.set_key(*number);
-                    self.lookup(b"k v q", Opcode::GET_KEY_QUIET, out);
+                    // The answer to a binary get names no key; it brings back this number instead.
+                    self.lookup(b"k v q", Opcode::GET_QUIET, *number as u32, out);
                 }
-                self.request(Command::Noop, b"", MetaCommand::Noop, Opcode::NOOP, out);
+                self.request(Command::Noop, b"", MetaCommand::Noop, Opcode::NOOP, 0, out);
             }
         }
     }
 
-    fn lookup(&self, flags: &'static [u8], opcode: u8, out: &mut Vec<u8>) {
+    fn lookup(&self, flags: &'static [u8], opcode: u8, opaque: u32, out: &mut Vec<u8>) {
         let lookup = Lookup {
             key: &self.key,
             touch: None,
@@ -120,7 +121,7 @@ impl Encoder {
             bump: true,
             value: true,
         };
-        self.request(Command::Lookup(lookup), flags, MetaCommand::Get, opcode, out);
+        self.request(Command::Lookup(lookup), flags, MetaCommand::Get, opcode, opaque, out);
     }
 
     /// Appends a set of a key to its value.
@@ -160,7 +161,7 @@ impl Encoder {
         };
         let mut flags = [0u8; 12];
         let flags = if self.exptime.0 == 0 { &[][..] } else { ttl_flag(self.exptime.0 as u32, &mut flags) };
-        self.request(Command::Store(store), flags, MetaCommand::Set, Opcode::SET, out);
+        self.request(Command::Store(store), flags, MetaCommand::Set, Opcode::SET, 0, out);
     }
 
     /// Counters stand beside the values: the first character behind the prefix is another.
@@ -188,7 +189,8 @@ impl Encoder {
             new_cas: None,
             touch: None,
         };
-        self.request(Command::Arithmetic(arithmetic), b"v", MetaCommand::Arithmetic, Opcode::INCREMENT, out);
+        let command = Command::Arithmetic(arithmetic);
+        self.request(command, b"v", MetaCommand::Arithmetic, Opcode::INCREMENT, 0, out);
     }
 
     /// Appends a delete.
@@ -209,7 +211,7 @@ impl Encoder {
             flags: 0,
             touch: None,
         };
-        self.request(Command::Delete(delete), b"", MetaCommand::Delete, Opcode::DELETE, out);
+        self.request(Command::Delete(delete), b"", MetaCommand::Delete, Opcode::DELETE, 0, out);
     }
 
     fn request(
@@ -218,13 +220,14 @@ impl Encoder {
         flag_tokens: &[u8],
         meta: MetaCommand,
         opcode: u8,
+        opaque: u32,
         out: &mut Vec<u8>,
     ) {
         let key_token = if meta == MetaCommand::Noop { &[][..] } else { &self.key };
         let form = match self.protocol {
             Protocol::Text => Form::Text(TextForm::default()),
             Protocol::Meta => Form::Meta(MetaForm { command: meta, key_token, flag_tokens, ..META_FORM }),
-            Protocol::Binary => Form::Binary(BinaryForm { opcode, opaque: 0 }),
+            Protocol::Binary => Form::Binary(BinaryForm { opcode, opaque }),
             Protocol::Redis => unreachable!("Redis' commands are written by their own function"),
         };
         encode_request(&Request { command, form }, out)
@@ -392,9 +395,8 @@ fn binary_reply(
     match (reply.status, flight.kind) {
         (OK, Kind::Get) if reply.opcode == Opcode::NOOP => end_of_get(flight, tally),
         (OK, Kind::Get) => {
-            let key =
-                if reply.key.is_empty() { Some(flight.key) } else { checker.keyspace.number_of(reply.key) };
-            checker.hit(flight, key, reply.value, tally);
+            let key = if reply.opcode == Opcode::GET_QUIET { u64::from(reply.opaque) } else { flight.key };
+            checker.hit(flight, Some(key), reply.value, tally);
             if flight.keys > 1 {
                 return Ok(false);
             }

@@ -1,7 +1,7 @@
 //! Which keys, which values, which operations.
 
-use crate::arguments::{Args, Mix, Sizes};
-use crate::random::{Chooser, Random, mixed};
+use crate::arguments::{Args, Mix, SCAN_SEED_SHIFT, Sizes};
+use crate::random::{Chooser, Random, mixed, normal};
 
 /// What is asked of the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Keyspace {
 
 /// Where in `letters` a value may begin.
 const OFFSETS: u64 = 4096;
+/// Standard deviation of the natural logarithms of log-normal sizes.
+const LOG_DEVIATION: f64 = 0.5;
 /// What a value begins with: its key's number, mixed, in hexadecimal.
 const MARK_BYTES: usize = 16;
 
@@ -86,6 +88,10 @@ impl Keyspace {
     }
 
     fn value_length(&self, hash: u64) -> usize {
+        if let Some(median) = self.sizes.median {
+            let length = median as f64 * (LOG_DEVIATION * normal(hash)).exp();
+            return (length.round() as usize).clamp(self.sizes.min, self.sizes.max);
+        }
         let span = (self.sizes.max - self.sizes.min + 1) as u64;
         self.sizes.min + ((hash >> 32) % span) as usize
     }
@@ -129,6 +135,11 @@ pub(crate) struct Workload {
     chooser: Chooser,
     mix: Mix,
     only: Option<Kind>,
+    /// Part of the operations that go to a key of their own.
+    scan: f64,
+    /// The next such key, and how far it is to the one after it.
+    scan_next: u64,
+    scan_step: u64,
 }
 
 impl Workload {
@@ -142,6 +153,9 @@ impl Workload {
             chooser: Chooser::new(arguments.distribution, arguments.keys),
             mix,
             only,
+            scan: arguments.scan,
+            scan_next: ((arguments.seed + 1) << SCAN_SEED_SHIFT) + thread as u64,
+            scan_step: arguments.threads as u64,
         }
     }
 
@@ -162,6 +176,11 @@ impl Workload {
 
     #[inline]
     pub(crate) fn key(&mut self) -> u64 {
+        if self.scan > 0.0 && self.random.unit() < self.scan {
+            let number = self.scan_next;
+            self.scan_next += self.scan_step;
+            return number;
+        }
         self.chooser.choose(&mut self.random)
     }
 }
