@@ -223,13 +223,18 @@ impl<'s> Generator<'s> {
         phase
     }
 
-    fn is_done(&self) -> bool {
-        let is_exhausted = match &self.source {
+    /// Whether there is no operation left to begin.
+    fn is_exhausted(&self) -> bool {
+        let nothing_left = match &self.source {
             Source::Fill { next, end, .. } => next == end,
             Source::Mix { left, .. } => *left == Some(0),
         };
-        let is_exhausted = is_exhausted && self.missed.as_ref().is_none_or(Vec::is_empty);
-        is_exhausted && self.connections.iter().flatten().all(|connection| connection.flights.is_empty())
+        nothing_left && self.missed.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_exhausted()
+            && self.connections.iter().flatten().all(|connection| connection.flights.is_empty())
     }
 
     /// Starts what a schedule says is due; how long to wait for the next.

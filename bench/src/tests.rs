@@ -1,12 +1,15 @@
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::{Args as _, FromArgMatches};
 
 use crate::arguments::{Args, Mix, Protocol};
+use crate::generator::{Generator, Phase, Shared, Source};
 use crate::random::{Chooser, Distribution, Random};
 use crate::report::Measured;
 use crate::resp;
-use crate::workload::Keyspace;
+use crate::workload::{Keyspace, Workload};
 
 mod server;
 
@@ -56,6 +59,55 @@ fn a_get_of_many_keys_counts_each() {
 }
 
 #[test]
+fn a_batch_waits_for_all_of_its_answers() {
+    for protocol in PROTOCOLS {
+        let server = TestServer::start(Fault::None);
+        let line = format!("--protocol {protocol} --keys 100 --fill --requests 1000 --mix get -P 16 --batch");
+        let measured = load(&server, &line);
+        assert_eq!(
+            (measured.operations, measured.hits, measured.wrong_values),
+            (1000, 1000, 0),
+            "{protocol}"
+        );
+    }
+}
+
+#[test]
+fn what_a_get_misses_is_stored_and_scans_find_nothing() {
+    let server = TestServer::start(Fault::None);
+    let line = "--keys 50 --key-length 20 --mix get --read-through -s lognormal(150) -c 1 --requests 2000";
+    let measured = load(&server, line);
+    assert_eq!((measured.hits + measured.misses, measured.wrong_values), (2000, 0));
+    assert_eq!(measured.misses, 50, "each key is missed once");
+    assert_eq!(measured.latency_by_operation["set"].operations, 50);
+    let scanned = load(&server, &format!("{line} --scan 0.25"));
+    assert!((400..600).contains(&scanned.misses), "a quarter of the gets: {}", scanned.misses);
+    let again = load(&server, &format!("{line} --scan 0.25 --seed 2"));
+    assert!((400..600).contains(&again.misses), "other keys: {}", again.misses);
+}
+
+#[test]
+fn log_normal_sizes_have_their_shape() {
+    let keyspace = Keyspace::new(&arguments("--keys 1000 -s lognormal(150)"));
+    let mut lengths: Vec<usize> = (0..20_000)
+        .map(|number| {
+            let mut value = Vec::new();
+            keyspace.put_value(number, &mut value);
+            assert!(keyspace.is_value_of(number, &value, true));
+            value.len()
+        })
+        .collect();
+    lengths.sort_unstable();
+    // One standard deviation, 0.5, below and above the median: 150 e^-0.5 = 91 and 150 e^0.5 = 247.
+    for (part, expected) in [(0.159, 91.0), (0.5, 150.0), (0.841, 247.0)] {
+        let length = lengths[(part * lengths.len() as f64) as usize] as f64;
+        assert!((length / expected - 1.0).abs() < 0.05, "{part}: {length}, {expected} expected");
+    }
+    let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
+    assert!((165.0..175.0).contains(&mean), "{mean}");
+}
+
+#[test]
 fn wrong_values_are_seen() {
     for protocol in PROTOCOLS {
         let server = TestServer::start(Fault::WrongValues);
@@ -87,20 +139,51 @@ fn a_server_that_hangs_up_is_an_error() {
 #[test]
 fn an_open_loop_keeps_its_rate_and_counts_waiting() {
     let server = TestServer::start(Fault::None);
-    let measured = load(&server, "--rate 2000 --requests 200 --mix set");
+    let start = Instant::now();
+    assert_eq!(load(&server, "--rate 2000 --requests 200 --mix set").operations, 200);
     // The last starts 199 intervals after the first.
-    assert!(measured.seconds >= 199.0 / 2000.0, "{}", measured.seconds);
-    let slow = TestServer::start(Fault::Slow(Duration::from_millis(20)));
-    let measured = load(&slow, "--rate 2000 --seconds 0.5 --mix set -c 1");
-    assert!(measured.not_started > 0, "one connection cannot do it");
-    // A closed loop would say 20 ms; what waited for its turn is counted here.
-    assert!(measured.latency.max_us > 100_000.0, "{}", measured.latency.max_us);
+    assert!(start.elapsed() >= Duration::from_secs_f64(199.0 / 2000.0), "{:?}", start.elapsed());
+    let stall = Duration::from_millis(300);
+    let measured = load(
+        &TestServer::start(Fault::StallsFirst(stall)),
+        "--rate 2000 --requests 200 --warm-up 0 --mix set -c 1",
+    );
+    assert_eq!((measured.operations, measured.not_started), (200, 0));
+    // All were due within the first 100 ms and answered after 300: a closed loop would tell of the first alone.
+    assert!(measured.latency.p50_us > 190_000.0, "{}", measured.latency.p50_us);
+}
+
+#[test]
+fn what_found_no_place_is_counted() {
+    const RATE: u64 = 2000;
+    const WAITED: Duration = Duration::from_millis(100);
+    let (heard, hears) = mpsc::channel();
+    let server = TestServer::start(Fault::Silent(heard));
+    let line = format!("{} --quiet --rate {RATE} --mix set -c 1", server.address());
+    let plan = arguments(&line).check().unwrap();
+    let keyspace = Arc::new(Keyspace::new(&plan.arguments));
+    let shared = Shared::new(Phase::Measure);
+    let source = Source::Mix { workload: Workload::new(&plan.arguments, 0), left: None };
+    let generator = Generator::new(&plan, &keyspace, &shared, source, 1).unwrap();
+    let tally = thread::scope(|scope| {
+        let running = scope.spawn(|| generator.run());
+        // The schedule began before the server could hear of its first operation, which is never answered.
+        hears.recv().unwrap();
+        thread::sleep(WAITED);
+        shared.enter(Phase::Stop);
+        running.join().unwrap().unwrap()
+    });
+    let due = WAITED.as_millis() as u64 * RATE / 1000;
+    assert!(tally.not_started >= due - 1, "{} of at least {due}", tally.not_started);
+    assert_eq!(tally.operations(), 0);
 }
 
 #[test]
 fn the_servers_processor_time_is_reported() {
     let server = TestServer::start(Fault::None);
     let measured = load(&server, &format!("--requests 2000 --warm-up 0.05 --pid {}", std::process::id()));
+    let memory = measured.server_memory.unwrap();
+    assert!(memory.before_bytes > 0 && memory.end_bytes > 0);
     let cpu = measured.server_cpu.unwrap();
     assert!(cpu.ns_per_operation > 0.0);
     assert!(cpu.ns_per_operation_by_thread.keys().any(|name| name.starts_with("load")));
@@ -115,6 +198,9 @@ fn arguments_that_make_no_sense_are_refused() {
         ("--keys 100000 --key-length 4", "takes 5"),
         ("--rate 0", "--rate"),
         ("--protocol redis --exptime 5", "--exptime"),
+        ("--scan 1.5", "--scan"),
+        ("--scan 0.1", "--key-length"),
+        ("--read-through --get-keys 5", "--get-keys"),
     ] {
         let error = crate::measure(&arguments(line)).unwrap_err().to_string();
         assert!(error.contains(word), "{line}: {error}");

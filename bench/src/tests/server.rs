@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -12,14 +13,16 @@ use larder_protocol::{
     Stored, Value, encode,
 };
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Fault {
     None,
     WrongValues,
     RefusesSets,
     HangsUp,
-    /// Takes so long for everything it reads at once.
-    Slow(Duration),
+    /// Takes so long before the first answer on a connection.
+    StallsFirst(Duration),
+    /// Answers nothing, but tells that something came.
+    Silent(Sender<()>),
 }
 
 type Items = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
@@ -38,7 +41,8 @@ impl TestServer {
                 if matches!(fault, Fault::HangsUp) {
                     continue;
                 }
-                thread::spawn(move || serve(stream, &items, fault));
+                let fault = fault.clone();
+                thread::spawn(move || serve(stream, &items, &fault));
             }
         });
         TestServer(address)
@@ -49,16 +53,22 @@ impl TestServer {
     }
 }
 
-fn serve(mut stream: TcpStream, items: &Items, fault: Fault) {
+fn serve(mut stream: TcpStream, items: &Items, fault: &Fault) {
     let mut decoder = Decoder::new(Limits::default(), Choice::Auto);
     let (mut input, mut out) = (Vec::new(), Vec::new());
     let mut piece = [0; 16 * 1024];
+    let mut is_first = true;
     loop {
         // The client hangs up when it has seen enough.
         let Ok(count @ 1..) = stream.read(&mut piece) else { return };
         input.extend_from_slice(&piece[..count]);
-        if let Fault::Slow(time) = fault {
-            thread::sleep(time);
+        match fault {
+            Fault::StallsFirst(time) if std::mem::take(&mut is_first) => thread::sleep(*time),
+            Fault::Silent(heard) => {
+                heard.send(()).ok();
+                continue;
+            }
+            _ => {}
         }
         loop {
             let mut scratch = Scratch::default();
@@ -83,7 +93,7 @@ fn answer(
     command: &Command<'_>,
     form: &Form<'_>,
     items: &mut HashMap<Vec<u8>, Vec<u8>>,
-    fault: Fault,
+    fault: &Fault,
     out: &mut Vec<u8>,
 ) {
     let mut say = |response: Response<'_>| {
