@@ -95,6 +95,14 @@ pub enum ProtocolError {
     InvalidArguments,
     /// Binary: SASL credentials refused, or a command before authentication.
     AuthFailure,
+    /// Text: a command before authentication.
+    Unauthenticated,
+    /// Text: the data of an authentication is not `user password`.
+    BadAuthToken,
+    /// Text: the data of an authentication is over its bound; the connection is closed after it.
+    AuthTokenTooLong,
+    /// Text: the data of an authentication not followed by CRLF.
+    BadTermination,
 }
 
 /// Whose fault a [`Failure`] is and what the client may do about it.
@@ -185,6 +193,10 @@ impl ProtocolError {
             CachedumpNotAllowed => "CLIENT_ERROR stats cachedump not allowed",
             InvalidArguments => "CLIENT_ERROR invalid arguments",
             AuthFailure => "CLIENT_ERROR authentication failure",
+            Unauthenticated => "CLIENT_ERROR unauthenticated",
+            BadAuthToken => "CLIENT_ERROR bad authentication token format",
+            AuthTokenTooLong => "CLIENT_ERROR auth token too long",
+            BadTermination => "CLIENT_ERROR bad command line termination",
         }
     }
 }

@@ -19,7 +19,10 @@ mod owned;
 mod request;
 mod response;
 
-pub use decode::{Choice, CloseReason, Decoded, Decoder, Limits, Protocol, Scratch, check_trailer};
+pub use decode::{
+    CREDENTIALS_BYTES_MAX, Choice, CloseReason, Credentials, Decoded, Decoder, Limits, Protocol, Scratch,
+    check_trailer, decode_credentials,
+};
 pub use encode::{encode, encode_after_value, encode_too_many_connections};
 pub use error::{Failure, FailureKind, ProtocolError};
 pub use exptime::{ExpTime, Expiry};

@@ -1,5 +1,7 @@
 //! What a client asked for: one model for the three protocols.
 
+use std::fmt;
+
 use crate::{ExpTime, Form, ProtocolError};
 
 /// One request: what to do, and how to spell the answer.
@@ -367,8 +369,8 @@ pub enum ClockChange {
     Resume,
 }
 
-/// SASL authentication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// SASL authentication. What a mechanism sends is a secret, so `Debug` leaves it out.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sasl<'a> {
     /// The names of the mechanisms. Answer `SaslMechanisms`.
     List,
@@ -386,6 +388,18 @@ pub enum Sasl<'a> {
         /// What the mechanism sends.
         data: &'a [u8],
     },
+}
+
+impl fmt::Debug for Sasl<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, mechanism) = match self {
+            Sasl::List => return formatter.write_str("List"),
+            Sasl::Auth { mechanism, .. } => ("Auth", mechanism),
+            Sasl::Step { mechanism, .. } => ("Step", mechanism),
+        };
+        let mechanism = format_args!("{}", mechanism.escape_ascii());
+        formatter.debug_struct(name).field("mechanism", &mechanism).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Keys<'a> {

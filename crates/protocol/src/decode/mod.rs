@@ -4,6 +4,7 @@ use crate::{KEY_BYTES_MAX, ProtocolError, Request};
 
 mod admin;
 pub(crate) mod binary;
+mod credentials;
 mod meta;
 mod storage;
 mod text;
@@ -12,6 +13,7 @@ pub(crate) mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, decode_credentials};
 pub(crate) use text::parse_keys;
 pub(crate) use tokens::split_token;
 

@@ -188,7 +188,9 @@ fn error_status(opcode: u8, error: ProtocolError) -> u16 {
         ProtocolError::OutOfMemoryStoring
         | ProtocolError::OutOfMemory
         | ProtocolError::OutOfMemoryReading => status::OUT_OF_MEMORY,
-        ProtocolError::AuthFailure | ProtocolError::FlushNotAllowed => status::AUTH_FAILURE,
+        ProtocolError::AuthFailure | ProtocolError::Unauthenticated | ProtocolError::FlushNotAllowed => {
+            status::AUTH_FAILURE
+        }
         _ => status::INVALID_ARGUMENTS,
     }
 }
