@@ -18,7 +18,7 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// Bound on the bytes of commands that wait for the writer; beyond it commands are refused.
     pub queue_bytes: usize,
-    /// Bytes of journal, in memory or in the file, from which it is folded into the table although the store is busy.
+    /// Bytes of journal in memory, or half of those in the file, from which it is folded into the table although the store is busy.
     pub journal_bytes: usize,
     /// Bytes of journal at which writes wait for folding.
     pub journal_bytes_max: usize,
