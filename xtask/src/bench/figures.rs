@@ -5,7 +5,11 @@ mod cold_get;
 mod durable_set;
 mod expiry;
 mod hit;
+mod idle;
 mod larger_than_memory;
+mod malicious;
+mod memcached;
+mod memory;
 mod plain;
 mod single_flight;
 mod start;
@@ -65,5 +69,20 @@ pub(crate) const FIGURES: &[Figure] = &[
         name: "plain",
         question: "how fast is larder without a store, beside memcached?",
         measure: plain::measure,
+    },
+    Figure {
+        name: "memcached",
+        question: "what does an operation cost larder's processor, beside memcached?",
+        measure: memcached::measure,
+    },
+    Figure {
+        name: "memory",
+        question: "how much does larder keep in the memory that memcached takes?",
+        measure: memory::measure,
+    },
+    Figure {
+        name: "malicious",
+        question: "what do hostile clients do to the others?",
+        measure: malicious::measure,
     },
 ];

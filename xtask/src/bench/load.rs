@@ -17,11 +17,12 @@ impl Bench {
         let mut command = Command::new(&self.larder);
         command.arg("bench").arg(server.address()).args(["--json", "--quiet"]);
         command.args(["--pid", &server.pid().to_string()]).args(arguments.split_whitespace());
+        let mut command = server.seat.for_clients(command);
         let output = command::output(&mut command)?;
         let report: Value = serde_json::from_str(&output).context("`larder bench` printed no JSON")?;
         let load = Load(report);
         if self.verbose {
-            println!("   {arguments}\n      {}", load.line());
+            self.say(&format!("   {arguments}\n      {}", load.line()));
         }
         load.check(arguments)?;
         Ok(load)
@@ -62,6 +63,16 @@ impl Load {
 
     pub(crate) fn hits(&self) -> Result<f64> {
         self.number(&["hits"])
+    }
+
+    pub(crate) fn misses(&self) -> Result<f64> {
+        self.number(&["misses"])
+    }
+
+    /// What the server's resident memory grew by from before the load until its end, in bytes.
+    pub(crate) fn server_growth_bytes(&self) -> Result<f64> {
+        let bytes = |name| self.number(&["server_memory", name]);
+        Ok(bytes("end_bytes")? - bytes("before_bytes")?)
     }
 
     pub(crate) fn p50_us(&self) -> Result<f64> {

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Bench;
+use super::cores::Seat;
 use crate::command;
 
 /// How long a server may take to start or stop.
@@ -65,17 +66,27 @@ pub(crate) struct Server {
     /// From the start until the first request was answered.
     pub(crate) started_in: Duration,
     is_redis: bool,
+    pub(crate) seat: Seat,
 }
 
 impl Bench {
     /// Starts a server on a free port and waits until it answers.
     pub(crate) fn start(&self, kind: &Kind<'_>, folder: &Folder) -> Result<Server> {
+        self.start_on(kind, folder, Seat::default())
+    }
+
+    /// The same, with so many threads on given cores.
+    pub(crate) fn start_on(&self, kind: &Kind<'_>, folder: &Folder, seat: Seat) -> Result<Server> {
         let port = free_port()?;
+        let connections = seat.connections.to_string();
         let data = folder.path();
-        let mut command = match kind {
+        let command = match kind {
             Kind::Larder { store, memory_mib } => {
                 let mut command = Command::new(&self.larder);
-                command.args(["--store", store, "-l", "127.0.0.1", "-c", "4096"]);
+                command.args(["--store", store, "-l", "127.0.0.1", "-c", &connections]);
+                if let Some(threads) = seat.threads {
+                    command.args(["-t", &threads.to_string()]);
+                }
                 command
                     .args(["-p", &port.to_string(), "-m", &memory_mib.to_string()])
                     .arg("--data")
@@ -84,7 +95,8 @@ impl Bench {
             }
             Kind::Memcached { memory_mib } => {
                 let mut command = program("memcached")?;
-                command.args(["-l", "127.0.0.1", "-c", "4096", "-u", "nobody", "-t", "2"]);
+                command.args(["-l", "127.0.0.1", "-c", &connections, "-u", "nobody"]);
+                command.args(["-t", &seat.threads.unwrap_or(2).to_string()]);
                 command.args(["-p", &port.to_string(), "-m", &memory_mib.to_string()]);
                 command
             }
@@ -107,11 +119,12 @@ impl Bench {
         let log_path = data.join("log");
         let log =
             File::create(&log_path).with_context(|| format!("{}: cannot create", log_path.display()))?;
+        let mut command = seat.for_server(command);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let begin = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let mut server =
-            Server { child, port, started_in: Duration::ZERO, is_redis: matches!(kind, Kind::Redis) };
+            Server { child, port, started_in: Duration::ZERO, is_redis: matches!(kind, Kind::Redis), seat };
         while server.ask("version", "VERSION").is_err() {
             if let Some(status) = server.child.try_wait()? {
                 let log = fs::read_to_string(&log_path).unwrap_or_default();
@@ -163,7 +176,7 @@ impl Server {
     fn stats(&self, group: &str) -> Result<BTreeMap<String, String>> {
         let mut stream = TcpStream::connect(self.address())?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "stats {group}\r\n")?;
+        write!(stream, "{}\r\n", format!("stats {group}").trim_end())?;
         let mut stats = BTreeMap::new();
         for line in BufReader::new(stream).lines() {
             let line = line?;
@@ -188,6 +201,28 @@ impl Server {
             bail!("`stats larder` has not exactly one `{name}`");
         };
         value.parse().with_context(|| format!("`{name}` is `{value}`, not a number"))
+    }
+
+    /// A number among the general statistics.
+    pub(crate) fn stat(&self, name: &str) -> Result<u64> {
+        let stats = self.stats("")?;
+        let value = stats.get(name).with_context(|| format!("`stats` has no `{name}`"))?;
+        value.parse().with_context(|| format!("`{name}` is `{value}`, not a number"))
+    }
+
+    /// The version it says it is.
+    pub(crate) fn version(&self) -> Result<String> {
+        self.stats("")?.remove("version").context("`stats` has no `version`")
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/smaps_rollup", self.pid());
+        let text = fs::read_to_string(&path).with_context(|| format!("{path}: cannot read"))?;
+        let kibibytes: Option<u64> = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        Ok(kibibytes.with_context(|| format!("{path} has no line `Rss:`"))? << 10)
     }
 
     /// Waits until the server has nothing left to do in the background.

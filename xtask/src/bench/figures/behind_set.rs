@@ -20,7 +20,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
 
     let sets = format!("--keys {keys} --mix set -P 16 --seconds {seconds} --warm-up 1");
     let (mut ram_rates, mut ram_ns, mut behind_ns) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
+    for _ in 0..bench.rounds() {
         let load = bench.load(&ram, &sets)?;
         ram_rates.push(load.rate()?);
         ram_ns.push(load.worker_ns()?);
@@ -31,11 +31,11 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
     let half = median(&ram_rates) / 2.0;
     let sets_at_half = format!("{sets} --rate {half}");
     let (mut ram_p99, mut behind_p99) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
+    for _ in 0..bench.rounds() {
         ram_p99.push(bench.load(&ram, &sets_at_half)?.p99_us()?);
         let load = bench.load(&behind, &sets_at_half)?;
         if load.not_started()? > half {
-            println!("   write=behind fell more than a second behind");
+            bench.say("   write=behind fell more than a second behind");
         }
         behind_p99.push(load.p99_us()?);
         wait_until_clean(&behind)?;

@@ -23,7 +23,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
     cold.stop()?;
     let database = database_in(folders.1.path())?;
     let mut select_ns = Vec::new();
-    for _ in 0..bench.rounds {
+    for _ in 0..bench.rounds() {
         select_ns.push(point_select_ns(bench, &database)?);
     }
     let cold = bench.start(&Kind::Larder { store: COLD, memory_mib: 1024 }, &folders.1)?;
@@ -32,7 +32,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
     let gets = format!("--keys {keys} --mix get -P 1 --seconds {seconds} --warm-up 1");
     let (mut hit_ns, mut read_ns, mut cold_parts, mut ratios) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
+    for _ in 0..bench.rounds() {
         hit_ns.push(bench.load(&ram, &gets)?.server_ns()?);
         let looked_up =
             || Ok::<_, anyhow::Error>((cold.larder_stat("tier_hits")?, cold.larder_stat("tier_misses")?));

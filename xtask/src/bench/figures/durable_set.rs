@@ -8,7 +8,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
     let mut verdicts = Vec::new();
     let judged = [("P=1", Target::AtLeast(0.8)), ("P=16", Target::AtLeast(0.5))];
     let printed = [("P=1", Target::None), ("P=16", Target::None)];
-    verdicts.extend(beside_redis(bench, bench.items(200_000), bench.rounds, judged)?);
+    verdicts.extend(beside_redis(bench, bench.items(200_000), bench.rounds(), judged)?);
     verdicts.extend(beside_redis(bench, bench.items(20_000), 1, printed)?);
     verdicts.extend(beside_redis(bench, bench.items(1_000_000), 1, printed)?);
     Ok(verdicts)

@@ -18,7 +18,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
         let gets = format!("--keys {keys} --mix get {way} --seconds {seconds} --warm-up 1");
         let (mut ram_ns, mut stack_ns) = (Vec::new(), Vec::new());
         // Short windows side by side: what else the machine does falls on both.
-        for _ in 0..bench.rounds * 3 {
+        for _ in 0..bench.rounds() * 3 {
             ram_ns.push(bench.load(&ram, &gets)?.server_ns()?);
             stack_ns.push(bench.load(&stack, &gets)?.server_ns()?);
         }

@@ -23,7 +23,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
     ] {
         let load = format!("--keys {keys} {way} --seconds {seconds} --warm-up 1");
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..bench.rounds {
+        for _ in 0..bench.rounds() {
             ours.push(bench.load(&larder, &load)?.server_ns()?);
             theirs.push(bench.load(&memcached, &load)?.server_ns()?);
         }

@@ -12,7 +12,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Verdict>> {
     bench.load(&server, &format!("--fill --fill-only --keys {keys}"))?;
 
     let (mut after_stop, mut after_kill) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
+    for _ in 0..bench.rounds() {
         server.stop()?;
         server = bench.start(&STACK, &folder)?;
         after_stop.push(server.started_in.as_secs_f64());
