@@ -165,15 +165,20 @@ impl SimDisk {
     }
 
     /// Cuts the power, if it is not cut yet, and gives the disk as it comes up again: durable bytes and names, and of
-    /// what waited for a sync a part that `seed` chooses.
+    /// what waited for a sync a part that `seed` chooses: one time in four nothing at all.
     pub fn restart(&self, seed: u64) -> SimDisk {
         let mut state = self.0.state.lock();
         state.power.is_cut = true;
         let mut random = Random::new(seed);
-        let names = state.names.survivors(&mut random);
+        let loses_all = random.chance(1, 4);
+        let names = if loses_all { state.names.synced() } else { state.names.survivors(&mut random) };
         let mut ids: Vec<u64> = names.files().collect();
         ids.sort_unstable();
-        let files = ids.into_iter().map(|id| (id, state.files[&id].survivor(&mut random))).collect();
+        let mut survivor = |id| match loses_all {
+            true => state.files[id].synced(),
+            false => state.files[id].survivor(&mut random),
+        };
+        let files = ids.iter().map(|id| (*id, survivor(id))).collect();
         SimDisk::holding(State { names, files, next_file: state.next_file, ..State::default() })
     }
 

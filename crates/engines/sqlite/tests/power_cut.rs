@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use larder_engine::kit::power_cut::{Fault, Plan, campaign};
+use larder_engine::kit::power_cut::{Plan, campaign};
 use larder_engine::kit::{Opened, Subject, World};
 use larder_sqlite::{Planted, SqliteEngine, SqliteOptions, power_cut};
 
@@ -54,8 +54,8 @@ fn a_power_cut_on_a_disk_that_promises_nothing_keeps_what_was_acknowledged() {
 /// The ordinary campaign finds `planted`, and what it says names one of `signs`.
 fn must_be_caught(planted: Planted, signs: &[&str]) {
     let make = move |world: &World| open(world, Some(planted));
-    // The ordinary number finds it nearly always; how threads are scheduled no seed decides.
-    let plan = Plan { fault: Fault::PowerCut, cuts: 2000, seed: 1 };
+    // How threads are scheduled no seed decides; one cut in ten or so finds it, and the first find ends the campaign.
+    let plan = Plan { cuts: 2000, ..Plan::from_environment(2000) };
     let failure = campaign(&Subject::new(&make), &plan).expect_err("the campaign must find the planted bug");
     println!("{failure}");
     assert!(signs.iter().any(|sign| failure.text().contains(sign)), "found for another reason: {failure}");

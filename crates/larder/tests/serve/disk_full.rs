@@ -1,15 +1,15 @@
 //! A disk without room: writes are refused with a reason, reads go on, and what was acknowledged stays.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::{Client, Launch, Server};
 
-/// Several times what the store's write-ahead log takes before it is copied.
-const DISK_MIB: usize = 128;
-/// Gives room back when it is removed.
-const BALLAST_BYTES: usize = 88 << 20;
+/// Little more than twice what the store's write-ahead log takes before it is copied.
+const SMALL_MIB: usize = 40;
+/// What was stored on the small disk once in the journal and once in the table, the log at its bound (64 MB), and as
+/// much again: more than any order of folding and copying takes.
+const LARGE_MIB: usize = 2 * (2 * SMALL_MIB + 64);
 const VALUE_BYTES: usize = 20_000;
 
 /// A small disk, unmounted when dropped.
@@ -21,7 +21,7 @@ impl Disk {
     /// `None` where this user may not mount.
     fn mount() -> Option<Disk> {
         let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK_MIB}m");
+        let size = format!("size={SMALL_MIB}m");
         let output =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder.path()).output();
         match output {
@@ -37,8 +37,11 @@ impl Disk {
         self.folder.path().join("data")
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.folder.path().join("ballast")
+    /// Room comes.
+    fn enlarge(&self) {
+        let size = format!("remount,size={LARGE_MIB}m");
+        let status = Command::new("mount").args(["-o", &size]).arg(self.folder.path()).status().unwrap();
+        assert!(status.success(), "who could mount it can mount it larger");
     }
 
     fn launch(&self, stack: &str) -> Launch {
@@ -68,7 +71,7 @@ fn store(client: &mut Client, number: usize) -> String {
 
 /// Stores items until one is refused; how many were stored, and the refusal.
 fn fill(client: &mut Client, first: usize) -> (usize, String) {
-    for number in first..first + 4 * (DISK_MIB << 20) / VALUE_BYTES {
+    for number in first..first + 4 * (SMALL_MIB << 20) / VALUE_BYTES {
         match store(client, number) {
             answer if answer == "STORED" => {}
             refusal => return (number, refusal),
@@ -84,13 +87,8 @@ fn assert_all_there(server: &Server, count: usize) {
     }
 }
 
-fn write_ballast(path: &Path) {
-    fs::write(path, vec![0; BALLAST_BYTES]).unwrap();
-}
-
 fn a_full_disk_refuses_and_recovers(stack: &str) {
     let Some(disk) = Disk::mount() else { return };
-    write_ballast(&disk.ballast());
     let server = disk.launch(stack).start();
     let mut client = server.connect();
     let (stored, refusal) = fill(&mut client, 0);
@@ -100,7 +98,7 @@ fn a_full_disk_refuses_and_recovers(stack: &str) {
     assert_all_there(&server, stored);
     assert_eq!(client.get(&format!("item:{stored}")), None);
     client.ask("mn\r\n", "MN\r\n");
-    fs::remove_file(disk.ballast()).unwrap();
+    disk.enlarge();
     // With room again writes succeed, without a restart.
     let more = crate::support::wait::until("a write to succeed", || {
         (store(&mut client, stored) == "STORED").then_some(stored + 1)
@@ -128,12 +126,11 @@ fn a_full_disk_refuses_writes_through_ram() {
 #[test]
 fn a_kill_on_a_full_disk_loses_nothing_acknowledged() {
     let Some(disk) = Disk::mount() else { return };
-    write_ballast(&disk.ballast());
     let server = disk.launch("sqlite").start();
     let mut client = server.connect();
     let (stored, _) = fill(&mut client, 0);
     server.kill();
-    fs::remove_file(disk.ballast()).unwrap();
+    disk.enlarge();
     let server = disk.launch("sqlite").start();
     assert_all_there(&server, stored);
     server.stop_cleanly();
@@ -144,13 +141,12 @@ const BEHIND: &str = "ram > sqlite(write=behind, dirty_bytes=2MiB, dirty_age=50m
 #[test]
 fn a_full_disk_keeps_queued_writes_until_there_is_room() {
     let Some(disk) = Disk::mount() else { return };
-    write_ballast(&disk.ballast());
     let server = disk.launch(BEHIND).start();
     let mut client = server.connect();
     let (stored, refusal) = fill(&mut client, 0);
     assert!(refusal.starts_with("SERVER_ERROR "), "{refusal}");
     assert_all_there(&server, stored);
-    fs::remove_file(disk.ballast()).unwrap();
+    disk.enlarge();
     let more = crate::support::wait::until("a write to succeed", || {
         (store(&mut client, stored) == "STORED").then_some(stored + 1)
     });
@@ -162,7 +158,6 @@ fn a_full_disk_keeps_queued_writes_until_there_is_room() {
 #[test]
 fn queued_writes_that_find_no_room_spoil_the_exit_status() {
     let Some(disk) = Disk::mount() else { return };
-    write_ballast(&disk.ballast());
     let server = disk.launch(BEHIND).start();
     let mut client = server.connect();
     let (stored, _) = fill(&mut client, 0);

@@ -134,6 +134,15 @@ impl SimulatedFile {
             }
             Survival::AnySectors => self.any_sectors(random),
         };
+        SimulatedFile::holding(content)
+    }
+
+    /// The file after a power cut that left nothing of what waited.
+    pub(super) fn synced(&self) -> SimulatedFile {
+        SimulatedFile::holding(self.durable.clone())
+    }
+
+    fn holding(content: Vec<u8>) -> SimulatedFile {
         SimulatedFile { live: content.clone(), durable: content, waiting: Vec::new() }
     }
 

@@ -131,6 +131,16 @@ impl Names {
                 change.apply(&mut names);
             }
         }
+        Names::found(names)
+    }
+
+    /// The names after a power cut that left nothing of the changes that waited.
+    pub(super) fn synced(&self) -> Names {
+        Names::found(self.durable.clone())
+    }
+
+    /// The names of a disk that comes up with these.
+    fn found(names: BTreeMap<PathBuf, Node>) -> Names {
         // A name in a folder that was lost cannot be reached.
         let reachable =
             |path: &PathBuf| path.ancestors().skip(1).all(|folder| names.get(folder) == Some(&Node::Folder));

@@ -19,3 +19,18 @@ pub fn is_read(stream: &UnixStream) -> bool {
     assert_eq!(outcome, 0, "TIOCOUTQ: {}", std::io::Error::last_os_error());
     unread == 0
 }
+
+/// Lets this process, and those it starts, have so many files open.
+pub fn allow_open_files(count: libc::rlim_t) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a place for the answer.
+    let outcome = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    assert_eq!(outcome, 0, "RLIMIT_NOFILE: {}", std::io::Error::last_os_error());
+    if limit.rlim_cur < count {
+        assert!(limit.rlim_max >= count, "this test takes {count} open files: raise `ulimit -Hn`");
+        limit.rlim_cur = count;
+        // SAFETY: the pointer is to a limit, which is only read.
+        let outcome = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+        assert_eq!(outcome, 0, "RLIMIT_NOFILE: {}", std::io::Error::last_os_error());
+    }
+}
