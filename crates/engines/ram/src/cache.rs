@@ -6,6 +6,7 @@ use larder_engine::{
 };
 
 use crate::RamEngine;
+use crate::record::{self, Kind};
 use crate::write::{Cause, Change, Content, Plan, Step};
 
 /// Warming stops when less than one part in this many is free.
@@ -23,24 +24,24 @@ impl Cache for RamEngine {
         let hash = self.hash(key.bytes());
         let mut locked = self.shard(hash).lock();
         let shard = &mut *locked;
-        let Some(slot) = self.find_living(shard, hash, key.bytes(), context.now) else {
+        let Some(place) = self.find_living(shard, hash, key.bytes(), context.now) else {
             return Reply::done(Lookup::Unknown);
         };
-        let entry = shard.entry(slot);
-        if entry.is_absent_mark() {
+        let item = shard.view(place);
+        if item.head.kind == Kind::Absent {
             return Reply::done(Lookup::Absent);
         }
-        if entry.would_change(get, context.now) {
+        if item.would_change(get, context.now) {
             return Reply::done(Lookup::Refer);
         }
-        let found = entry.found();
-        if entry.is_overdue(context.now) {
+        let found = item.found();
+        if item.head.is_overdue(context.now) {
             return Reply::done(Lookup::Overdue(found));
         }
+        item.show(&found, sink);
         if get.bump {
-            entry.mark_access(context.now);
+            record::mark_access(shard.record_mut(place), context.now);
         }
-        entry.show(&found, sink);
         Reply::done(Lookup::Fresh(found))
     }
 
@@ -87,8 +88,9 @@ impl Cache for RamEngine {
     }
 
     fn has_room(&self) -> bool {
-        let limit = self.memory.limit();
-        self.memory.used() < limit - limit / ROOM_PARTS
+        let budget = &self.arena.budget;
+        let margin = (budget.limit() / ROOM_PARTS).max(4 * self.segment_bytes as u64);
+        budget.used().saturating_add(margin) < budget.limit()
     }
 
     fn newest_keys(&self, count_max: usize) -> Vec<Box<[u8]>> {

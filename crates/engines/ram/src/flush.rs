@@ -3,25 +3,34 @@
 //! Every flush begins a new *epoch*, and every write notes the epoch it was made in. A flush of everything raises a
 //! floor below which no item lives; a flush of a prefix leaves a record that is asked once for each older item, which
 //! is then moved up to the present epoch. A look-up of an item written since the last flush costs one comparison.
+//!
+//! An item keeps the low byte of its epoch. Before that could mean two epochs the engine *sweeps*: it checks every item, after
+//! which all are of the present epoch and the records can go.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use larder_engine::{Scope, Timestamp};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::entry::Entry;
+use crate::record::{Kind, View};
 
 /// Records kept before the engine sweeps them away.
 const RECORDS_MAX: usize = 64;
+/// Epochs between two sweeps; an item's byte tells 256 of them apart.
+const EPOCHS_MAX: u64 = 128;
 
 /// No flush waits.
 const NEVER: u32 = u32::MAX;
 
 /// What has been flushed, and what will be.
 ///
-/// Lock order: `waiting`, then any shard, then `records`.
+/// Lock order: `turn`, `waiting`, then any shard, then `records`.
 pub(crate) struct Flushes {
+    /// Held while epochs begin, and while a sweep sees all items into the present one.
+    turn: Mutex<()>,
     epoch: AtomicU64,
+    /// Every item is of this epoch or a later one.
+    swept: AtomicU64,
     /// Items of earlier epochs are gone.
     floor: AtomicU64,
     /// The second of the next delayed flush.
@@ -45,19 +54,28 @@ struct Record {
 }
 
 impl Record {
-    fn takes(&self, entry: &Entry) -> bool {
-        let key = entry.key();
-        entry.epoch < self.epoch
-            && self.before.is_none_or(|before| entry.written < before)
+    fn takes(&self, item: &View<'_>, epoch: u64) -> bool {
+        let key = item.key;
+        epoch < self.epoch
+            && self.before.is_none_or(|before| may_be_older(item, before))
             && key.starts_with(&self.prefix)
             && !self.except.iter().any(|except| key.starts_with(except))
     }
 }
 
+/// Whether an item may have been written before `before`. When it was is known only until it is read, and not of a copy of a
+/// store's item; where it is not known, the item goes: a flush leaves nothing that it should have taken.
+fn may_be_older(item: &View<'_>, before: Timestamp) -> bool {
+    let head = &item.head;
+    head.copy || head.fetched || head.kind == Kind::Absent || head.last_access < before
+}
+
 impl Flushes {
     pub(crate) fn new() -> Self {
         Flushes {
+            turn: Mutex::default(),
             epoch: AtomicU64::new(1),
+            swept: AtomicU64::new(1),
             floor: AtomicU64::new(0),
             due: AtomicU32::new(NEVER),
             waiting: Mutex::default(),
@@ -77,26 +95,22 @@ impl Flushes {
         now.0 >= self.due.load(Ordering::Acquire)
     }
 
-    /// Whether a flush has taken `entry`. Call under the shard's lock.
-    #[inline]
-    pub(crate) fn has_taken(&self, entry: &mut Entry) -> bool {
-        let epoch = self.epoch();
-        entry.epoch != epoch && self.has_taken_older(entry, epoch)
-    }
-
+    /// Whether a flush has taken an item whose byte is not that of the present epoch. If not, the item is to be moved up to
+    /// that. Call under the shard's lock.
     #[cold]
-    fn has_taken_older(&self, entry: &mut Entry, epoch: u64) -> bool {
-        if entry.epoch < self.floor.load(Ordering::Acquire) {
-            return true;
-        }
-        let taken = self.records.lock().iter().any(|record| record.takes(entry));
-        if !taken {
-            entry.epoch = epoch;
-        }
-        taken
+    pub(crate) fn has_taken_older(&self, item: &View<'_>) -> bool {
+        let now = self.epoch();
+        let epoch = now - u64::from((now as u8).wrapping_sub(item.head.epoch));
+        epoch < self.floor.load(Ordering::Acquire)
+            || self.records.lock().iter().any(|record| record.takes(item, epoch))
     }
 
-    /// Flushes at once what was written before this call, or before `before` if that is given.
+    /// Begin epochs and sweep one after another.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
+    }
+
+    /// Flushes at once what was written before this call, or before `before` if that is given. It is the caller's turn.
     pub(crate) fn flush(&self, prefix: &[u8], before: Option<Timestamp>) {
         let mut records = self.records.lock();
         let epoch = self.epoch.load(Ordering::Relaxed) + 1;
@@ -111,7 +125,7 @@ impl Flushes {
         self.epoch.store(epoch, Ordering::Release);
     }
 
-    /// Flushes at once what is under `prefix` and under none of `except`.
+    /// Flushes at once what is under `prefix` and under none of `except`. It is the caller's turn.
     pub(crate) fn flush_except(&self, prefix: &[u8], except: &[&[u8]]) {
         let mut records = self.records.lock();
         let epoch = self.epoch.load(Ordering::Relaxed) + 1;
@@ -129,7 +143,7 @@ impl Flushes {
         self.set_due(&waiting);
     }
 
-    /// Does the delayed flushes whose time has come.
+    /// Does the delayed flushes whose time has come. It is the caller's turn.
     pub(crate) fn run_due(&self, now: Timestamp) {
         let mut waiting = self.waiting.lock();
         for flush in waiting.extract_if(.., |flush| flush.when <= now) {
@@ -144,13 +158,16 @@ impl Flushes {
         self.due.store(due, Ordering::Release);
     }
 
-    pub(crate) fn has_too_many_records(&self) -> bool {
-        self.records.lock().len() > RECORDS_MAX
+    /// Whether it is time to sweep.
+    pub(crate) fn wants_sweep(&self) -> bool {
+        self.epoch() - self.swept.load(Ordering::Relaxed) >= EPOCHS_MAX
+            || self.records.lock().len() > RECORDS_MAX
     }
 
-    /// Forgets records up to `epoch`, after every older item was checked against them.
-    pub(crate) fn forget_records(&self, epoch: u64) {
-        self.records.lock().retain(|record| record.epoch > epoch);
+    /// Forgets all records, after every item was checked against them.
+    pub(crate) fn swept(&self) {
+        self.records.lock().clear();
+        self.swept.store(self.epoch(), Ordering::Relaxed);
     }
 }
 

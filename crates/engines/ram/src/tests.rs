@@ -12,6 +12,7 @@ use larder_engine::{
 use crate::{RamEngine, RamOptions};
 
 mod bound;
+mod churn;
 mod model;
 
 /// An engine with a connection, a worker and a clock of the test's own.

@@ -15,7 +15,7 @@ fn memory_stays_within_its_bound_at_any_size_of_value() {
         let value = vec![1u8; length];
         for n in 0..(8 * MIB as u32 / (length as u32 + 200)) {
             bench.set(&key(n), &value).unwrap();
-            assert!(bench.engine.memory.used() <= 4 * MIB);
+            assert!(bench.engine.arena.budget.used() <= 4 * MIB);
         }
         let held = bench.engine.memory_use();
         let value_bytes = held.items * length as u64;
@@ -36,10 +36,12 @@ fn what_was_counted_is_given_back() {
     for (key, _) in bench.scan(10_000) {
         bench.delete(&key).unwrap();
     }
-    // What is left is the index: a few slots a shard.
-    let left = bench.engine.memory.used();
-    assert!(left < bench.engine.shards.len() as u64 * 64 * 200, "{left} bytes are left");
-    assert_eq!(bench.engine.memory_use().items, 0);
+    assert_eq!((bench.engine.memory_use().items, bench.engine.memory_use().bytes), (0, 0));
+    // What is left is the last segment of each queue, and no more than a large item can push aside.
+    let left = bench.engine.arena.budget.used();
+    assert!(left <= 3 * (bench.engine.segment_bytes as u64 + 4096), "{left} bytes are left");
+    bench.engine.set_memory_limit(0).unwrap();
+    assert_eq!((bench.engine.arena.budget.used(), bench.engine.arena.warm_bytes()), (0, 0));
 }
 
 #[test]
@@ -144,7 +146,7 @@ fn marks_of_absence_stay_few() {
         let fill = Fill { content: FillContent::Absent, version: 0, fresh_until: Some(bench.in_seconds(60)) };
         bench.fill(&key(1_000_000 + n), fill, || ());
     }
-    assert!(bench.engine.memory.used() < MIB, "{} bytes", bench.engine.memory.used());
+    assert!(bench.engine.arena.budget.used() < MIB, "{} bytes", bench.engine.arena.budget.used());
     assert_eq!(bench.engine.memory_use().items, 2000);
 }
 
@@ -157,7 +159,7 @@ fn hammered_by_threads_the_bound_holds_and_values_stay_whole() {
             scope.spawn(move || hammer(Bench::over(engine), thread));
         }
     });
-    assert!(engine.memory.used() <= 2 * MIB);
+    assert!(engine.arena.budget.used() <= 2 * MIB);
     let bench = Bench::over(engine);
     bench.flush(Scope::All, None);
     assert_eq!(bench.get(b"counter"), None);
@@ -194,7 +196,7 @@ fn hammer(bench: Bench, thread: u64) {
         if step % 5000 == thread * 100 {
             bench.flush(Scope::Prefix(&key(n)[..7]), None);
         }
-        assert!(bench.engine.memory.used() <= 2 * MIB);
+        assert!(bench.engine.arena.budget.used() <= 2 * MIB);
     }
 }
 
