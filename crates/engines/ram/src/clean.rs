@@ -45,6 +45,29 @@ impl Effort {
     }
 }
 
+/// Records looked at together.
+const AHEAD_RECORDS: usize = 16;
+
+/// The records that are next, with their lengths and hashes.
+struct Ahead {
+    records: [(Place, usize, u64); AHEAD_RECORDS],
+    count: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Ahead { records: [(Place { segment: 0, offset: 0 }, 0, 0); AHEAD_RECORDS], count: 0 }
+    }
+}
+
+impl Ahead {
+    /// Where the last of them ends.
+    fn last_end(&self) -> Option<u32> {
+        let (place, length, _) = self.records[..self.count].last()?;
+        Some(place.offset + *length as u32)
+    }
+}
+
 /// What becomes of a living record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -160,31 +183,56 @@ impl Shard {
             let segment = self.segment_mut(number);
             (segment.earliest_expiry, segment.epoch) = (u32::MAX, epoch);
         }
-        loop {
+        let mut ahead = Ahead::default();
+        while freed < bytes && self.look_ahead(number, around, &mut ahead) {
+            for at in 0..ahead.count {
+                let (place, length, hash) = ahead.records[at];
+                freed += self.clean_record(place, length, hash, rule, around, effort);
+                self.segment_mut(number).cursor = place.offset + length as u32;
+                if freed >= bytes {
+                    break;
+                }
+            }
+        }
+        freed
+    }
+
+    /// Takes the next living records, and asks for the lines of the index they will need. `false`: none is left.
+    fn look_ahead(&mut self, number: u32, around: &Around<'_>, ahead: &mut Ahead) -> bool {
+        ahead.count = 0;
+        while ahead.count < AHEAD_RECORDS {
             let segment = self.segment(number);
-            let offset = segment.cursor;
-            if offset >= segment.fill || freed >= bytes {
-                return freed;
+            let offset = ahead.last_end().unwrap_or(segment.cursor);
+            if offset >= segment.fill {
+                break;
             }
             let place = Place { segment: number, offset };
             let bytes = self.record(place);
             let length = record::length(bytes);
-            if !record::is_dead(bytes) {
-                freed += self.clean_record(place, length, rule, around, effort);
+            if record::is_dead(bytes) {
+                if ahead.count > 0 {
+                    break;
+                }
+                self.segment_mut(number).cursor = offset + length as u32;
+                continue;
             }
-            self.segment_mut(number).cursor = offset + length as u32;
+            let hash = around.hash(record::key(bytes));
+            self.index.prefetch(ShortHash::of(hash));
+            ahead.records[ahead.count] = (place, length, hash);
+            ahead.count += 1;
         }
+        ahead.count > 0
     }
 
     fn clean_record(
         &mut self,
         place: Place,
         length: usize,
+        hash: u64,
         rule: Rule,
         around: &Around<'_>,
         effort: &mut Effort,
     ) -> u64 {
-        let hash = around.hash(record::key(self.record(place)));
         if self.is_over(place, around.now, around.flushes) {
             self.note_reclaimed(place);
             self.index.remove(ShortHash::of(hash), place);

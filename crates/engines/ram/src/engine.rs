@@ -304,7 +304,8 @@ impl RamEngine {
             };
             Ok((step, found))
         };
-        self.change_and(change, decide, |item, found| item.show(found, sink))
+        let show = |item: &record::View<'_>, found: &Found| item.show(found, sink);
+        self.change_and(change, decide, Some(show))
     }
 
     /// Forgets the items under `prefix` and under none of `except`, for keys that come from another stack or leave for

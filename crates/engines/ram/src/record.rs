@@ -97,6 +97,7 @@ fn stored_length(bytes: &[u8]) -> usize {
     usize::from(u16::from_le_bytes([bytes[LENGTH_AT], bytes[LENGTH_AT + 1]]))
 }
 
+#[inline]
 fn kind_of(shape: u8) -> Kind {
     match shape & KIND {
         0 => Kind::Small,
@@ -116,6 +117,13 @@ pub(crate) fn length(bytes: &[u8]) -> usize {
     head_length(shape) + usize::from(bytes[KEY_LENGTH_AT]) + stored_length(bytes)
 }
 
+/// What the record is.
+#[inline]
+pub(crate) fn kind(bytes: &[u8]) -> Kind {
+    kind_of(bytes[0])
+}
+
+#[inline]
 pub(crate) fn is_dead(bytes: &[u8]) -> bool {
     bytes[0] & KIND == Kind::Dead as u8
 }
@@ -238,6 +246,12 @@ impl Head {
             }
         }
         at
+    }
+
+    /// Whether it has expired, or says of a key that it is absent and may no longer.
+    #[inline]
+    pub(crate) fn has_ended(&self, now: Timestamp) -> bool {
+        self.expiry.is_past(now) || (self.kind == Kind::Absent && self.is_overdue(now))
     }
 
     /// Whether the copy must not be served without asking the store.

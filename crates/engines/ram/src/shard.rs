@@ -241,16 +241,18 @@ impl Shard {
     #[inline]
     pub(crate) fn is_over(&mut self, place: Place, now: Timestamp, flushes: &Flushes) -> bool {
         let head = Head::read(self.record(place));
-        if head.expiry.is_past(now) || (head.kind == Kind::Absent && head.is_overdue(now)) {
+        if head.has_ended(now) {
             return true;
         }
-        let epoch = flushes.epoch() as u8;
-        if head.epoch == epoch {
-            return false;
-        }
+        head.epoch != flushes.epoch() as u8 && self.is_flushed(place, flushes)
+    }
+
+    /// Whether a flush has taken a record that is not of the present epoch; if not, it is now.
+    #[cold]
+    pub(crate) fn is_flushed(&mut self, place: Place, flushes: &Flushes) -> bool {
         let taken = flushes.has_taken_older(&self.view(place));
         if !taken {
-            record::set_epoch(self.record_mut(place), epoch);
+            record::set_epoch(self.record_mut(place), flushes.epoch() as u8);
         }
         taken
     }
@@ -354,11 +356,13 @@ impl Shard {
     }
 
     /// Lets go of the large value of a record, if it has one; the bytes.
+    #[inline]
     pub(crate) fn drop_large(&mut self, place: Place) -> u64 {
+        if record::kind(self.record(place)) == Kind::Large { self.drop_large_value(place) } else { 0 }
+    }
+
+    fn drop_large_value(&mut self, place: Place) -> u64 {
         let bytes = self.record(place);
-        if Head::read(bytes).kind != Kind::Large {
-            return 0;
-        }
         let outside = large::charge(self.large.remove(record::large_slot(bytes)).len());
         let segment = self.segment_mut(place.segment);
         segment.outside -= outside;
@@ -370,8 +374,7 @@ impl Shard {
     /// Makes a record a dead one, whose entry in the index is gone or points elsewhere. The bytes of its large value.
     pub(crate) fn kill(&mut self, place: Place) -> u64 {
         let freed = self.drop_large(place);
-        let bytes = self.record_mut(place);
-        match Head::read(bytes).kind {
+        match record::kind(self.record(place)) {
             Kind::Absent => self.absent_marks -= 1,
             _ => self.items -= 1,
         }

@@ -156,7 +156,7 @@ impl RamEngine {
         change: Change<'a>,
         decide: impl FnMut(Option<&View<'_>>, &[u8], u64) -> Result<(Step, R), ErrorKind>,
     ) -> Result<R, EngineError> {
-        self.change_and(change, decide, |_, _| ())
+        self.change_and(change, decide, None::<fn(&View<'_>, &R)>)
     }
 
     /// The same, and shows the item as it is afterwards, before anybody else can change it.
@@ -164,7 +164,7 @@ impl RamEngine {
         &'a self,
         mut change: Change<'a>,
         mut decide: impl FnMut(Option<&View<'_>>, &[u8], u64) -> Result<(Step, R), ErrorKind>,
-        after: impl FnOnce(&View<'_>, &R),
+        after: Option<impl FnOnce(&View<'_>, &R)>,
     ) -> Result<R, EngineError> {
         let hash = self.hash(change.key);
         if change.given.len() > self.small_value_bytes_max && !self.settle_in_pages(&mut change) {
@@ -195,7 +195,9 @@ impl RamEngine {
             };
             match put {
                 Ok(()) => {
-                    if let Some(place) = shard.find(hash, change.key) {
+                    if let Some(after) = after
+                        && let Some(place) = shard.find(hash, change.key)
+                    {
                         after(&shard.view(place), &answer);
                     }
                     return Ok(answer);
