@@ -13,7 +13,9 @@ use crate::{RamEngine, RamOptions};
 
 mod bound;
 mod churn;
+mod large;
 mod model;
+mod policy;
 
 /// An engine with a connection, a worker and a clock of the test's own.
 pub(super) struct Bench {
@@ -293,6 +295,90 @@ fn many_prefixes_may_be_flushed() {
     }
     let left: Vec<u32> = (0..300).filter(|n| bench.get(format!("{n}:x").as_bytes()).is_some()).collect();
     assert_eq!(left, (200..300).collect::<Vec<_>>());
+}
+
+#[test]
+fn flushes_without_end_take_nothing_that_came_after() {
+    let bench = Bench::of(MIB);
+    for round in 0..1000u32 {
+        bench.set(b"stays", b"v").unwrap();
+        bench.set(b"old:x", b"v").unwrap();
+        bench.flush(Scope::Prefix(b"old:"), None);
+        assert_eq!((bench.get(b"old:x"), bench.get(b"stays").is_some()), (None, true), "{round}");
+        if round % 3 == 0 {
+            bench.flush(Scope::All, None);
+            assert_eq!(bench.get(b"stays"), None);
+        }
+    }
+    bench.set(b"untouched", b"v").unwrap();
+    for _ in 0..700 {
+        bench.flush(Scope::Prefix(b"other:"), None);
+    }
+    assert!(bench.get(b"untouched").is_some());
+    bench.flush(Scope::All, None);
+    for _ in 0..700 {
+        bench.flush(Scope::Prefix(b"other:"), None);
+    }
+    assert_eq!(bench.get(b"untouched"), None, "what was flushed stays so");
+}
+
+#[test]
+fn a_flush_of_the_past_takes_what_may_be_older() {
+    let bench = Bench::of(MIB);
+    bench.set(b"read since", b"v").unwrap();
+    bench.fill(b"copy", item(b"v", 1), || ());
+    bench.pass(10);
+    bench.get(b"read since").unwrap();
+    bench.fill(b"new copy", item(b"v", 1), || ());
+    bench.set(b"new", b"v").unwrap();
+    bench.flush(Scope::All, Some(Timestamp(1005)));
+    let left = [&b"read since"[..], b"copy", b"new copy", b"new"].map(|key| bench.get(key).is_some());
+    assert_eq!(left, [false, false, false, true]);
+}
+
+/// Collects the values of a multi-get.
+#[derive(Default)]
+struct Values {
+    kept: KeepItem,
+    values: Vec<Option<Vec<u8>>>,
+}
+
+impl larder_engine::ManySink for Values {
+    fn sink(&mut self, _index: usize) -> &mut dyn larder_engine::Sink {
+        self.kept = KeepItem::default();
+        &mut self.kept
+    }
+
+    fn answer(&mut self, index: usize, reply: larder_engine::GetReply) {
+        assert_eq!(index, self.values.len(), "answers come in order");
+        let found = now(reply).unwrap();
+        assert_eq!(found, self.kept.0.as_ref().map(|item| item.found));
+        self.values.push(self.kept.0.take().map(|item| item.value.whole().to_vec()));
+    }
+}
+
+#[test]
+fn a_group_is_answered_key_by_key() {
+    // So many that memory is fetched ahead.
+    let bench = Bench::of(32 * MIB);
+    for n in 0..100_000u32 {
+        bench.set(&n.to_be_bytes(), &vec![n as u8; n as usize % 150]).unwrap();
+    }
+    bench.fill(b"absent", absent(bench.in_seconds(10)), || ());
+    for count in [1, 2, 15, 16, 17, 100] {
+        let numbers: Vec<u32> = (0..count).map(|n| n * 7919 % 120_000).collect();
+        let names: Vec<[u8; 4]> = numbers.iter().map(|n| n.to_be_bytes()).collect();
+        let mut keys: Vec<Key<'_>> = names.iter().map(|name| Key::new(name)).collect();
+        keys.push(Key::new(b"absent"));
+        let mut sink = Values::default();
+        bench.engine.get_many(&bench.context(), &keys, &Get::plain(), &mut sink);
+        let expected = numbers.iter().map(|n| (*n < 100_000).then(|| vec![*n as u8; *n as usize % 150]));
+        assert_eq!(sink.values, expected.chain([None]).collect::<Vec<_>>());
+        let touch = Get { touch: Some(Expiry::at(9000)), ..Get::plain() };
+        let mut sink = Values::default();
+        bench.engine.get_many(&bench.context(), &keys, &touch, &mut sink);
+        assert_eq!(sink.values.iter().flatten().count(), numbers.iter().filter(|n| **n < 100_000).count());
+    }
 }
 
 #[test]

@@ -216,3 +216,51 @@ fn threads_count_together() {
     });
     assert_eq!(Bench::over(engine).get(b"counter").unwrap(), b"40000");
 }
+
+#[test]
+fn overwritten_and_expired_room_is_used_again_before_anything_is_evicted() {
+    let bench = Bench::of(4 * MIB);
+    // Half of the memory, whose values change their length all the time.
+    for round in 0..20u32 {
+        for n in 0..10_000 {
+            bench.set(&key(n), &vec![1; 80 + (n * 31 + round * 57) as usize % 140]).unwrap();
+        }
+    }
+    assert_eq!((bench.engine.memory_use().evictions, bench.engine.memory_use().items), (0, 10_000));
+    // As much again that lives for a few seconds.
+    for second in 0..60u32 {
+        for n in 0..2000 {
+            let expiry = Expiry::at(bench.in_seconds(2).0);
+            bench.set_until(&key(1_000_000 + second * 2000 + n), &[0; 100], expiry).unwrap();
+        }
+        bench.pass(1);
+    }
+    let held = bench.engine.memory_use();
+    assert!(held.evictions < 5000, "{held:?} of 120000 that came and went");
+    assert!(held.reclaimed > 100_000, "{held:?}");
+}
+
+#[test]
+fn what_an_eviction_takes_is_told() {
+    struct Lines(Vec<(String, String)>);
+    impl larder_engine::StatsSink for Lines {
+        fn stat(&mut self, name: &str, value: &dyn std::fmt::Display) {
+            self.0.push((name.into(), value.to_string()));
+        }
+    }
+    let bench = Bench::of(4 * MIB);
+    bench.set(b"first", b"v").unwrap();
+    bench.pass(77);
+    for n in 0..50_000 {
+        bench.set(&key(n), &[0; 100]).unwrap();
+    }
+    let told = |name: &str| {
+        let mut lines = Lines(Vec::new());
+        bench.engine.stats(&mut lines);
+        let line = lines.0.iter().find(|(other, _)| other == name);
+        line.map(|(_, value)| value.parse::<u64>().unwrap()).unwrap()
+    };
+    assert!(told("eviction_calls") > 0 && told("bytes_index") > 0 && told("bytes_taken") <= 4 * MIB);
+    bench.engine.reset_stats();
+    assert_eq!((told("eviction_calls"), told("eviction_us_max")), (0, 0));
+}

@@ -21,7 +21,11 @@ fn audit(engine: &RamEngine) {
                 let length = record::length(shard.record(place));
                 offset = place.offset + length as u32;
                 let hash = engine.hash(view.key);
-                assert_eq!(shard.find(hash, view.key), Some(place), "a living record is what its key leads to");
+                assert_eq!(
+                    shard.find(hash, view.key),
+                    Some(place),
+                    "a living record is what its key leads to"
+                );
                 live += length as u64;
                 outside += view.shared.map_or(0, |value| crate::large::charge(value.len()));
                 match view.head.kind {
