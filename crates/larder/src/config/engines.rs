@@ -65,7 +65,7 @@ pub const ENGINES: &[Engine] = &[
         name: "sqlite",
         kind: Kind::Store,
         argument: Argument { name: "file", value: ValueKind::File },
-        item_size_bytes_max: Some(1_000_000_000),
+        item_size_bytes_max: Some(999_998_976),
         layer: sqlite,
     },
 ];

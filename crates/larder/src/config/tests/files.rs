@@ -345,9 +345,9 @@ fn the_largest_item_fits_every_stack() {
     };
     check_file(
         "item_size_max = '1GiB'",
-        "1:18: an item of 1GiB is more than `sqlite` can hold; write at most 1000000000 bytes",
+        "1:18: an item of 1GiB is more than `sqlite` can hold; write at most 999998976 bytes",
     );
-    good_file("item_size_max = 1000000000");
+    good_file("item_size_max = 999998976");
     // The item's own limit, the stack's RAM, or the shared RAM: whichever was written is named.
     check_file(
         "item_size_max = '8MiB'\n[[prefix]]\nkey = ''\nstack = 'ram(8MiB)'",
