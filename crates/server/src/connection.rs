@@ -4,6 +4,7 @@
 //! requests holds no buffer; it keeps only what was cut off.
 
 pub(crate) mod output;
+pub(crate) mod pace;
 pub(crate) mod queue;
 mod receive;
 mod stream;
@@ -141,6 +142,9 @@ impl Session {
             self.item_size_max = setup.tunables.item_size_max;
             self.decoder.set_limits(limits(self.item_size_max));
         }
+        if self.entry.too_slow.take() {
+            self.drop_slow_upload(now);
+        }
         let mut buffers = state.buffers.borrow_mut();
         if self.replies.output.bytes.capacity() == 0 {
             self.replies.output.bytes = buffers.take_output();
@@ -199,10 +203,6 @@ impl Session {
                 return Poll::Pending;
             }
         }
-    }
-
-    fn turn<'a>(&'a self, routes: &'a Routes, now: Timestamp) -> Turn<'a> {
-        Turn { state: &self.state, connection: &self.connection, routes, now }
     }
 
     fn advance_queue(&mut self, task: &mut TaskContext<'_>, routes: &Routes, now: Timestamp) -> bool {
@@ -324,8 +324,7 @@ impl Session {
                 Decoded::Value { request, consumed, value_bytes, trailer_bytes } => {
                     done += consumed;
                     let available = &input[done..];
-                    let mut receiving =
-                        Receiving::new(&request, value_bytes, trailer_bytes, &self.turn(routes, now));
+                    let mut receiving = Receiving::new(&request, value_bytes, trailer_bytes);
                     done += receiving.take_early(available);
                     self.receiving = Some(Box::new(receiving));
                 }

@@ -106,4 +106,6 @@ counters! {
     store_errors,
     /// Connections closed for being silent too long.
     idle_kicks,
+    /// Connections closed for sending a large value too slowly while others waited for room.
+    slow_uploads,
 }

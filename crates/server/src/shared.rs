@@ -134,6 +134,12 @@ impl Shared {
         }
     }
 
+    /// Room that large values on their way in hold, in bytes.
+    pub(crate) fn bytes_in_flight(&self) -> usize {
+        let units = self.options.bytes_in_flight_max.div_ceil(BUDGET_UNIT_BYTES);
+        units.saturating_sub(self.budget.available_permits()) * BUDGET_UNIT_BYTES
+    }
+
     /// Seconds served so far.
     pub fn uptime(&self) -> Duration {
         Duration::from_secs(u64::from(self.clock.now().seconds_since(self.started)))

@@ -12,6 +12,7 @@ use larder_protocol::Scratch;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::LocalSet;
 
+use crate::connection::pace::Upload;
 use crate::connection::{self, Stream};
 use crate::counters::Counters;
 use crate::shared::{Phase, Setup, Shared};
@@ -92,6 +93,10 @@ pub(crate) struct Entry {
     pub(crate) last_command: Cell<Timestamp>,
     /// Silent for too long.
     pub(crate) kicked: Cell<bool>,
+    /// The value it is sending, if that holds room others may wait for.
+    pub(crate) upload: Cell<Option<Upload>>,
+    /// That value came too slowly while others waited.
+    pub(crate) too_slow: Cell<bool>,
 }
 
 impl WorkerState {
@@ -133,6 +138,22 @@ impl WorkerState {
         for entry in self.entries.borrow().values() {
             if u64::from(now.seconds_since(entry.last_command.get())) >= timeout.as_secs() {
                 entry.kicked.set(true);
+                if let Some(waker) = &*entry.waker.borrow() {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+
+    /// While the room for values is used up: frees what those hold who send too slowly.
+    fn stop_slow_uploads(&self) {
+        if self.shared.budget.available_permits() > 0 {
+            return;
+        }
+        let now = self.shared.clock.now();
+        for entry in self.entries.borrow().values() {
+            if entry.upload.get().is_some_and(|upload| upload.is_too_slow(now)) {
+                entry.too_slow.set(true);
                 if let Some(waker) = &*entry.waker.borrow() {
                     waker.wake_by_ref();
                 }
@@ -194,6 +215,7 @@ async fn serve(state: Rc<WorkerState>, mut arrivals: UnboundedReceiver<Arrival>)
                 if let Some(timeout) = state.setup().tunables.idle_timeout {
                     state.kick_idle(timeout);
                 }
+                state.stop_slow_uploads();
             }
         }
     });

@@ -11,6 +11,7 @@ crate::each_stack!(
     a_client_that_does_not_read_is_not_read,
     values_on_their_way_stay_as_they_were,
     slow_senders_hold_up_nobody,
+    heads_of_large_values_hold_no_room,
     thousands_of_half_commands_take_little,
     heavy_idle_connections_hold_little,
     connections_beyond_the_limit_are_told,
@@ -107,6 +108,43 @@ fn slow_senders_hold_up_nobody(stack: Stack) {
     for (sender, client) in senders.iter_mut().enumerate() {
         client.expect(format!("STORED\r\nVALUE slow:{sender} 0 20\r\n{sender:020}\r\nEND\r\n"));
     }
+}
+
+/// Begins to set a large value, and stalls after `sent`.
+fn stalled(running: &Running, sent: &str) -> Client {
+    let mut client = running.connect();
+    client.send(format!("set stalled 0 0 {VALUE_BYTES}\r\n{sent}"));
+    client
+}
+
+fn heads_of_large_values_hold_no_room(stack: Stack) {
+    let running = stack.start();
+    let mut other = running.connect();
+    let room = other.own_stat("bytes_in_flight_max") as usize;
+    let senders: Vec<Client> = (0..=room / VALUE_BYTES).map(|_| stalled(&running, "abc")).collect();
+    until("all heads are read", || (other.stat("bytes_read") >= 20 * senders.len() as u64).then_some(()));
+    assert_eq!(other.own_stat("bytes_in_flight"), 0);
+    other.set("big", &value(b'o'));
+}
+
+/// Those who began in earnest hold room, until others wait for it and they do not go on.
+#[test]
+fn stalled_large_values_give_way() {
+    let running = Stack::SmallRam.start_with(&["-t", "1"]);
+    let mut other = running.connect();
+    let room = other.own_stat("bytes_in_flight_max") as usize;
+    let held = VALUE_BYTES.next_multiple_of(1024);
+    let begun = "s".repeat(20_000);
+    let mut senders: Vec<Client> = (0..room / held).map(|_| stalled(&running, &begun)).collect();
+    let all = (senders.len() * held) as u64;
+    until("the room is taken", || (other.own_stat("bytes_in_flight") == all).then_some(()));
+    other.set("big", &value(b'o'));
+    assert!(other.own_stat("slow_uploads") > 0);
+    // The one that has had its room for the longest time.
+    let told = String::from_utf8(senders[0].rest()).expect("text");
+    let reason = "the value came too slowly while others waited: 20000 of 1000000 bytes";
+    assert!(told.starts_with("SERVER_ERROR ") && told.contains(reason), "{told}");
+    assert_eq!(other.get("stalled"), None);
 }
 
 fn thousands_of_half_commands_take_little(stack: Stack) {

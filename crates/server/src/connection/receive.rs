@@ -1,4 +1,7 @@
 //! A large value on its way in: read from the socket straight to the place its engine reserved.
+//!
+//! Room among the bytes in flight is taken for the whole value, but only once its first [`EARNEST_BYTES`] are here, so that
+//! heads alone hold nothing. What holds room must keep a pace while others wait for it.
 
 use std::future::Future;
 use std::io;
@@ -6,17 +9,21 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use larder_engine::{EngineError, ErrorKind, Operation, Reply, Writer};
-use larder_protocol::{Command, OwnedRequest, Request, Response, check_trailer};
+use larder_protocol::{Command, Failure, FailureKind, OwnedRequest, Request, Response, check_trailer};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
+use super::pace::Upload;
 use super::queue::{Claim, Parked};
-use super::{Life, Session};
+use super::{Life, Session, Stream};
 use crate::command::{self, Close, Turn};
 use crate::router::Routes;
 use crate::shared::BUDGET_UNIT_BYTES;
 use crate::worker::Buffers;
 use larder_engine::Timestamp;
+
+/// A value gets room once this many of its bytes came. Until then they are kept as any half request is.
+const EARNEST_BYTES: usize = 16 << 10;
 
 type Acquire = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>>>>;
 
@@ -33,9 +40,13 @@ pub(crate) struct Receiving {
     early: Vec<u8>,
     /// The share of the bytes in flight; held until the value is handed over.
     permit: Option<OwnedSemaphorePermit>,
+    /// When its share and its place were there.
+    since: Option<Timestamp>,
 }
 
 enum Place {
+    /// Not enough of the value came yet to hold room for all of it.
+    Unearned,
     /// Too much is in flight: nothing is read until there is room.
     Budget(Acquire),
     /// The engine is making a place.
@@ -46,39 +57,54 @@ enum Place {
 }
 
 impl Receiving {
-    pub(crate) fn new(
-        request: &Request<'_>,
-        value_bytes: usize,
-        trailer_bytes: usize,
-        turn: &Turn<'_>,
-    ) -> Receiving {
-        let options = &turn.shared().options;
-        let units = value_bytes.min(options.bytes_in_flight_max).div_ceil(BUDGET_UNIT_BYTES);
-        let acquire =
-            turn.shared().budget.clone().acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
+    pub(crate) fn new(request: &Request<'_>, value_bytes: usize, trailer_bytes: usize) -> Receiving {
         Receiving {
             request: request.to_owned(),
             value_bytes,
             received: 0,
             trailer: [0; 2],
             trailer_bytes,
-            place: Place::Budget(Box::pin(acquire)),
+            place: Place::Unearned,
             early: Vec::new(),
             permit: None,
+            since: None,
         }
     }
 
-    /// Takes what of the value came with its head; how many bytes.
+    /// Takes what came before there is a place; how many bytes.
     pub(crate) fn take_early(&mut self, available: &[u8]) -> usize {
-        let count = available.len().min(self.value_bytes + self.trailer_bytes);
-        self.early = available[..count].to_vec();
+        let count = available.len().min(self.value_bytes + self.trailer_bytes - self.early.len());
+        self.early.extend_from_slice(&available[..count]);
         count
+    }
+
+    /// How many more bytes must come before there is a place for the value.
+    fn unearned(&self) -> usize {
+        match self.place {
+            Place::Unearned => EARNEST_BYTES.min(self.value_bytes).saturating_sub(self.early.len()),
+            _ => 0,
+        }
+    }
+
+    /// Asks for room for all of the value.
+    fn ask(&self, turn: &Turn<'_>) -> Place {
+        let shared = turn.shared();
+        let units = self.value_bytes.min(shared.options.bytes_in_flight_max).div_ceil(BUDGET_UNIT_BYTES);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        Place::Budget(Box::pin(shared.budget.clone().acquire_many_owned(units)))
+    }
+
+    /// How far the value has come, for those who wait for its room.
+    fn upload(&self) -> Option<Upload> {
+        let since = self.since?;
+        Some(Upload { since, value_bytes: self.value_bytes, received: self.received })
     }
 
     /// Gets a place for the value; `Ready` once it is known where the bytes go.
     fn prepare(&mut self, task: &mut TaskContext<'_>, turn: &Turn<'_>) -> Poll<()> {
         loop {
             self.place = match &mut self.place {
+                Place::Unearned => self.ask(turn),
                 Place::Budget(acquire) => match std::task::ready!(acquire.as_mut().poll(task)) {
                     Ok(permit) => {
                         self.permit = Some(permit);
@@ -99,6 +125,7 @@ impl Receiving {
             let count = self.put(rest);
             rest = &rest[count..];
         }
+        self.since.get_or_insert(turn.now);
         Poll::Ready(())
     }
 
@@ -118,6 +145,42 @@ impl Receiving {
         };
         self.received += count;
         count
+    }
+
+    /// Reads once, straight into the value's place where there is one; how many bytes, 0 at the end of the stream.
+    fn read(
+        &mut self,
+        stream: &mut Stream,
+        task: &mut TaskContext<'_>,
+        spare: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Place::Ready(writer) = &mut self.place
+            && self.received < self.value_bytes
+        {
+            let mut buffer = ReadBuf::new(&mut writer.buffer()[self.received..]);
+            std::task::ready!(Pin::new(stream).poll_read(task, &mut buffer))?;
+            let count = buffer.filled().len();
+            self.received += count;
+            return Poll::Ready(Ok(count));
+        }
+        let wanted = match self.unearned() {
+            0 => self.value_bytes + self.trailer_bytes - self.received,
+            unearned => unearned,
+        };
+        let room = wanted.min(spare.len());
+        let mut buffer = ReadBuf::new(&mut spare[..room]);
+        std::task::ready!(Pin::new(stream).poll_read(task, &mut buffer))?;
+        let mut rest = buffer.filled();
+        let count = rest.len();
+        if matches!(self.place, Place::Unearned) {
+            self.take_early(rest);
+            return Poll::Ready(Ok(count));
+        }
+        while !rest.is_empty() {
+            let taken = self.put(rest);
+            rest = &rest[taken..];
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn is_complete(&self) -> bool {
@@ -152,48 +215,51 @@ impl Session {
     ) -> Poll<io::Result<()>> {
         let turn = Turn { state: &self.state, connection: &self.connection, routes, now };
         let receiving = self.receiving.as_mut().expect("called while a value is received");
-        std::task::ready!(receiving.prepare(task, &turn));
-        while !receiving.is_complete() {
-            let left = receiving.value_bytes.saturating_sub(receiving.received);
-            let count = match &mut receiving.place {
-                Place::Ready(writer) if left > 0 => {
-                    let at = receiving.received;
-                    let mut buffer = ReadBuf::new(&mut writer.buffer()[at..]);
-                    std::task::ready!(Pin::new(&mut self.stream).poll_read(task, &mut buffer))?;
-                    let count = buffer.filled().len();
-                    receiving.received += count;
-                    count
+        let end = loop {
+            if receiving.unearned() == 0 {
+                std::task::ready!(receiving.prepare(task, &turn));
+                self.entry.upload.set(receiving.upload());
+                if receiving.is_complete() {
+                    break Life::Open;
                 }
-                _ => {
-                    let wanted = receiving.value_bytes + receiving.trailer_bytes - receiving.received;
-                    let room = wanted.min(buffers.read.len());
-                    let mut buffer = ReadBuf::new(&mut buffers.read[..room]);
-                    std::task::ready!(Pin::new(&mut self.stream).poll_read(task, &mut buffer))?;
-                    let mut rest = buffer.filled();
-                    let count = rest.len();
-                    while !rest.is_empty() {
-                        let taken = receiving.put(rest);
-                        rest = &rest[taken..];
-                    }
-                    count
-                }
-            };
+            }
+            let count = std::task::ready!(receiving.read(&mut self.stream, task, &mut buffers.read))?;
             if count == 0 {
                 // The client left in the middle of a value: it was never asked for.
-                self.receiving = None;
-                self.life = Life::Finishing;
-                return Poll::Ready(Ok(()));
+                break Life::Finishing;
             }
             self.state.counters.bytes_read.add(count as u64);
             self.entry.last_command.set(now);
-        }
+        };
+        self.entry.upload.set(None);
         let receiving = self.receiving.take().expect("seen above");
+        if end == Life::Finishing {
+            self.life = Life::Finishing;
+            return Poll::Ready(Ok(()));
+        }
         self.requests += 1;
         self.input_waits = !self.input.is_empty();
         if self.execute_received(*receiving, routes, now).is_err() {
             self.life = Life::Finishing;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives up a value that comes too slowly while others wait for its room: its client is told, then closed.
+    pub(super) fn drop_slow_upload(&mut self, now: Timestamp) {
+        self.entry.upload.set(None);
+        let Some(receiving) = self.receiving.take() else { return };
+        let text = format!(
+            "the value came too slowly while others waited: {} of {} bytes in {} s",
+            receiving.received,
+            receiving.value_bytes,
+            receiving.since.map_or(0, |since| now.seconds_since(since))
+        );
+        self.state.counters.slow_uploads.add(1);
+        tracing::info!("connection {}: closed: {text}", self.connection.id);
+        let failure = Failure { kind: FailureKind::TimedOut, text: &text };
+        command::respond(&receiving.request.borrow().form, &Response::Failure(failure), self.replies.tail());
+        self.life = Life::Finishing;
     }
 
     fn execute_received(
@@ -227,7 +293,9 @@ impl Session {
                 }
                 return Ok(());
             }
-            Place::Budget(_) | Place::Reserving(_) => unreachable!("a complete value has a place"),
+            Place::Unearned | Place::Budget(_) | Place::Reserving(_) => {
+                unreachable!("a complete value has a place")
+            }
         };
         if replies.queue.conflicts(claim) {
             replies.queue.park(claim, Parked { request: receiving.request, writer: Some(writer) });

@@ -210,6 +210,13 @@ impl Client {
         value.parse().unwrap_or_else(|_| panic!("{name} is {value}"))
     }
 
+    /// One number of `stats larder` that is of no stack.
+    pub fn own_stat(&mut self, name: &str) -> u64 {
+        let stats = self.stats("larder");
+        let (_, value) = stats.iter().find(|(other, _)| other == name).expect("a name of `stats larder`");
+        value.parse().unwrap_or_else(|_| panic!("{name} is {value}"))
+    }
+
     /// The sum of a number over all stacks in `stats larder`.
     pub fn stack_stat(&mut self, name: &str) -> u64 {
         let suffix = format!(":{name}");
