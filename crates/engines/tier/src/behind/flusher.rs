@@ -1,7 +1,8 @@
 //! Carrying queued writes to the store.
 //!
-//! While one batch is on its way the next collects: whenever answers come, everything dirty is sent. A key is never
-//! sent again before its last write was answered, so the order per key is kept whatever the store does.
+//! Far from the bounds, writes go down in short bursts with pauses between them ([`pace`](super::pace)): the store leaves
+//! the processor to the clients, and writes of one key coalesce. Near a bound, everything dirty is sent whenever answers
+//! come. A key is never sent again before its last write was answered, so the order per key is kept whatever the store does.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use super::Behind;
 use super::dirty::{Fate, Name, Sent};
 use super::held::Held;
 use super::ids::RESERVATION;
+use super::pace::Pace;
 use super::room::Barrier;
 use crate::core::{Asker, Core, Outcome, OwnedKey, answer, as_kept};
 use crate::counters::count;
@@ -70,6 +72,9 @@ struct Progress {
     retries_made: Cell<u64>,
     reserving: Cell<bool>,
     flushing: Cell<bool>,
+    pace: RefCell<Pace>,
+    /// The shard whose writes were sent last.
+    shard: Cell<usize>,
     logged_at: Cell<Option<Duration>>,
 }
 
@@ -119,7 +124,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
             self.flush_if_quiet();
             self.retry_refused(now);
             self.reserve_if_low();
-            self.send_dirty(now);
+            self.send_dirty(now, closing);
             let deadline = self.admit_writers(now);
             if closing && self.is_finished() {
                 return self.left_over();
@@ -204,23 +209,38 @@ impl<C: Cache + ?Sized> Flusher<C> {
         });
     }
 
-    /// Sends everything dirty, as far as the store's queue should hold it.
-    fn send_dirty(&self, now: Duration) {
+    /// Sends what is dirty, as much as is due and the store's queue should hold.
+    fn send_dirty(&self, now: Duration, closing: bool) {
         let waits_for_flush = self.progress.flushing.get() || !self.behind().flushes.lock().is_empty();
         let pauses = self.progress.paused_until.get().is_some_and(|until| now < until);
         if waits_for_flush || pauses || self.progress.bytes.get() > SENT_BYTES_MAX / 2 {
             return;
         }
         self.progress.paused_until.set(None);
+        let urgency = if closing { 1.0 } else { self.behind().urgency(now) };
+        let on_their_way = self.progress.items.get();
+        let due = self.progress.pace.borrow_mut().due(now, urgency, on_their_way);
+        let items_max = due.saturating_add(on_their_way).min(SENT_ITEMS_MAX);
+        self.send_from_shards(items_max);
+        if self.progress.items.get() > 0 {
+            self.progress.pace.borrow_mut().began(now);
+        }
+    }
+
+    /// Goes on where it ended the last time, so that each shard gets its turn.
+    fn send_from_shards(&self, items_max: usize) {
+        let shards = self.behind().dirty.shards();
+        let first = self.progress.shard.get();
         let mut batch = Vec::new();
-        for shard in self.behind().dirty.shards() {
+        for place in (0..shards.len()).map(|step| (first + step) % shards.len()) {
+            self.progress.shard.set(place);
             loop {
-                let items_left = SENT_ITEMS_MAX.saturating_sub(self.progress.items.get());
+                let items_left = items_max.saturating_sub(self.progress.items.get());
                 let bytes_left = SENT_BYTES_MAX.saturating_sub(self.progress.bytes.get());
                 if items_left == 0 || bytes_left == 0 {
                     return;
                 }
-                shard.lock().take(items_left.min(TAKEN_MAX), bytes_left, &mut batch);
+                shards[place].lock().take(items_left.min(TAKEN_MAX), bytes_left, &mut batch);
                 if batch.is_empty() {
                     break;
                 }
@@ -309,9 +329,12 @@ impl<C: Cache + ?Sized> Flusher<C> {
         let tick = busy.then(|| now + behind.tick_length);
         let pause = self.progress.paused_until.get().filter(|until| *until > now);
         let retry = self.progress.retries.borrow().first_key_value().map(|((at, _), _)| *at);
-        let at = [tick, deadline, pause, retry].into_iter().flatten().min();
+        let next_burst =
+            self.progress.pace.borrow().next_burst().filter(|at| *at > now && behind.room.bytes() != 0);
+        let at = [tick, deadline, pause, retry, next_burst].into_iter().flatten().min();
         // Otherwise an answer, the end of a flush or of a pause wakes this task, and it sees what is dirty then.
-        let idle = self.progress.items.get() == 0 && pause.is_none() && !self.progress.flushing.get();
+        let waits = pause.is_some() || next_burst.is_some();
+        let idle = self.progress.items.get() == 0 && !waits && !self.progress.flushing.get();
         if idle {
             behind.idle.store(true, Ordering::Release);
             if behind.dirty.any_ready() {

@@ -9,6 +9,7 @@
 //! | `write`, `decide` | plain sets; commands that depend on what is there |
 //! | `read` | reads of queued writes |
 //! | `flusher` | carrying writes to the store |
+//! | `pace` | how eagerly |
 //! | `flush` | flushes among queued writes |
 //! | `scan` | scans of store and queue |
 
@@ -18,6 +19,7 @@ mod flush;
 mod flusher;
 mod held;
 mod ids;
+mod pace;
 mod read;
 mod room;
 mod scan;
@@ -120,6 +122,13 @@ impl Behind {
         let now = self.tick_of(elapsed);
         let ticks = self.dirty.oldest_tick().map_or(0, |oldest| now.saturating_sub(oldest));
         self.tick_length * u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+
+    /// How much of its bounds the queue uses, the fuller one: 1 is the bound.
+    fn urgency(&self, elapsed: Duration) -> f64 {
+        let age = self.oldest_age(elapsed).as_secs_f64() / self.options.dirty_age.as_secs_f64();
+        let bytes = self.room.bytes() as f64 / self.options.dirty_bytes.max(1) as f64;
+        age.max(bytes)
     }
 
     /// Whether a read must look at the queue.

@@ -1,0 +1,110 @@
+//! How eagerly queued writes are brought down.
+
+use std::time::Duration;
+
+/// Writes of one burst while nothing presses.
+const BURST_ITEMS: usize = 1024;
+
+/// How many times as long as a burst took the pause after it is, while nothing presses at all.
+const PAUSE_FACTOR: f64 = 3.0;
+
+/// The longest pause: the stop of a lone slow burst is no reason to leave writes lying about.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// From this part of a bound on, everything is sent as fast as the store takes it.
+const PRESSING: f64 = 0.5;
+
+/// When the next writes are due. Bursts are measured by the clock: where the store is short of processor or disk, the pauses
+/// grow with it.
+#[derive(Default, Debug)]
+pub(super) struct Pace {
+    burst_began: Option<Duration>,
+    next_burst: Option<Duration>,
+}
+
+impl Pace {
+    /// How many writes to send now. `urgency`: how much of a bound is used, the fuller one, from 0 to 1; `on_their_way`:
+    /// writes sent and not answered.
+    pub fn due(&mut self, now: Duration, urgency: f64, on_their_way: usize) -> usize {
+        if urgency >= PRESSING {
+            *self = Pace::default();
+            return usize::MAX;
+        }
+        if on_their_way > 0 {
+            return 0;
+        }
+        if let Some(began) = self.burst_began.take() {
+            let ease = 1.0 - urgency / PRESSING;
+            let pause = now.saturating_sub(began).mul_f64(PAUSE_FACTOR * ease).min(PAUSE_MAX);
+            self.next_burst = Some(now + pause);
+        }
+        if self.next_burst.is_some_and(|next| now < next) {
+            return 0;
+        }
+        self.next_burst = None;
+        BURST_ITEMS
+    }
+
+    /// A burst is on its way.
+    pub fn began(&mut self, now: Duration) {
+        self.burst_began.get_or_insert(now);
+    }
+
+    /// When the pause between two bursts ends, if there is one.
+    pub fn next_burst(&self) -> Option<Duration> {
+        self.next_burst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn a_burst_is_followed_by_a_pause_in_its_measure() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.due(ms(0), 0.0, 0), BURST_ITEMS);
+        pace.began(ms(0));
+        assert_eq!(pace.due(ms(1), 0.0, 7), 0);
+        assert_eq!(pace.due(ms(4), 0.0, 0), 0);
+        assert_eq!(pace.next_burst(), Some(ms(16)));
+        assert_eq!(pace.due(ms(15), 0.0, 0), 0);
+        assert_eq!(pace.due(ms(16), 0.0, 0), BURST_ITEMS);
+    }
+
+    #[test]
+    fn nothing_sent_is_no_burst() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.due(ms(0), 0.0, 0), BURST_ITEMS);
+        assert_eq!(pace.due(ms(500), 0.0, 0), BURST_ITEMS);
+    }
+
+    #[test]
+    fn pauses_shrink_as_a_bound_nears() {
+        let mut pace = Pace::default();
+        pace.began(ms(0));
+        pace.due(ms(4), 0.25, 0);
+        assert_eq!(pace.next_burst(), Some(ms(10)));
+    }
+
+    #[test]
+    fn near_a_bound_everything_goes_at_once() {
+        let mut pace = Pace::default();
+        pace.began(ms(0));
+        assert_eq!(pace.due(ms(1), 0.5, 1000), usize::MAX);
+        assert_eq!(pace.due(ms(1), 1.0, 0), usize::MAX);
+        assert_eq!(pace.next_burst(), None);
+    }
+
+    #[test]
+    fn no_pause_is_long() {
+        let mut pace = Pace::default();
+        pace.began(ms(0));
+        pace.due(ms(10_000), 0.0, 0);
+        assert_eq!(pace.next_burst(), Some(ms(10_000) + PAUSE_MAX));
+    }
+}
