@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use larder_engine::Services;
+use larder_engine::disk::Disk;
 use larder_sqlite::{CheckReport, OnProgress, Progress, SqliteOptions, backup, stores_in};
 
 /// `larder check DIR`: success when every store in the folder is sound.
@@ -69,35 +70,124 @@ fn print_report(report: &CheckReport) {
     println!("  {}", if report.is_sound() { "sound" } else { "NOT sound: restore a backup" });
 }
 
+/// Copies into a folder with another name, which gets its own once every store is in it: what has the name is whole.
 fn back_up_all(folder: &Path, to: &Path) -> anyhow::Result<bool> {
     let services = Services::system();
+    let disk = &*services.disk;
     let stores = stores_below(&services, folder)?;
-    if services.disk.exists(to)? {
+    // Without a slash at its end, to which nothing could be appended.
+    let to: PathBuf = to.components().collect();
+    let draft = draft_of(&to);
+    if disk.exists(&to)? {
         bail!(
             "{}: exists already; name a folder that does not, so that no backup is overwritten",
             to.display()
         );
     }
-    services.disk.create_folder(to)?;
-    for store in stores {
+    if disk.exists(&draft)? {
+        bail!(
+            "{}: left by a backup that was not finished, or still being written; remove it, or name another folder \
+             than {}",
+            draft.display(),
+            to.display()
+        );
+    }
+    let mut made = Vec::new();
+    let copied = copy_stores(&services, folder, &stores, &draft, &mut made);
+    let is_whole = copied.iter().all(Result::is_ok);
+    if is_whole {
+        give_name(disk, &draft, &to)?;
+    }
+    remove_empty(&made);
+    for copy in &copied {
+        match copy {
+            Ok(Copied { from, inside, bytes }) => {
+                let to = if is_whole { to.join(inside) } else { draft.join(inside) };
+                println!("{} -> {}: {bytes} bytes", from.display(), to.display());
+            }
+            Err(error) => eprintln!("larder: not copied: {error:#}"),
+        }
+    }
+    if !is_whole && draft.is_dir() {
+        eprintln!(
+            "larder: the backup is incomplete: what could be copied is in {}, and nothing in {}",
+            draft.display(),
+            to.display()
+        );
+    }
+    Ok(is_whole)
+}
+
+/// The name a backup has until it is whole.
+fn draft_of(to: &Path) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// A store's copy in the draft.
+struct Copied {
+    from: PathBuf,
+    /// Its name in the folder.
+    inside: PathBuf,
+    bytes: u64,
+}
+
+/// Copies each store; one that cannot be copied does not keep the others from it. `made` gets the folders made.
+fn copy_stores(
+    services: &Services,
+    folder: &Path,
+    stores: &[SqliteOptions],
+    draft: &Path,
+    made: &mut Vec<PathBuf>,
+) -> Vec<anyhow::Result<Copied>> {
+    let copy = |store: &SqliteOptions| {
         let from = store.path();
         let inside = from.strip_prefix(folder).unwrap_or(&from).to_owned();
-        let target = to.join(&inside);
+        let target = draft.join(&inside);
         if let Some(parent) = target.parent() {
-            services.disk.create_folder(parent)?;
-            services.disk.sync_folder(parent)?;
+            make_folder(&*services.disk, parent, made)?;
         }
-        let report = with_bar(&from, |on_progress| backup(&services, &store, &target, on_progress))
-            .with_context(|| {
-                format!("{}: not copied; the backup in {} is incomplete", from.display(), to.display())
-            })?;
-        println!("{} -> {}: {} bytes", from.display(), report.path.display(), report.bytes);
+        let report = with_bar(&from, |on_progress| backup(services, store, &target, on_progress))?;
+        Ok(Copied { from, inside, bytes: report.bytes })
+    };
+    stores.iter().map(copy).collect()
+}
+
+/// Makes a folder and those above it, durably, and notes which ones were made, outer ones first.
+fn make_folder(disk: &dyn Disk, folder: &Path, made: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let mut missing = Vec::new();
+    for path in folder.ancestors().take_while(|path| !path.as_os_str().is_empty()) {
+        if disk.exists(path)? {
+            break;
+        }
+        missing.push(path.to_owned());
     }
-    services.disk.sync_folder(to)?;
-    if let Some(parent) = to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        services.disk.sync_folder(parent)?;
+    for path in missing.into_iter().rev() {
+        disk.create_folder(&path)?;
+        disk.sync_folder(above(&path))?;
+        made.push(path);
     }
-    Ok(true)
+    Ok(())
+}
+
+fn give_name(disk: &dyn Disk, draft: &Path, to: &Path) -> anyhow::Result<()> {
+    disk.sync_folder(draft)?;
+    disk.rename(draft, to)?;
+    disk.sync_folder(above(to))?;
+    Ok(())
+}
+
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes those of these folders that are empty, inner ones first.
+fn remove_empty(made: &[PathBuf]) {
+    for folder in made.iter().rev() {
+        // One that is not empty stays, and one that has got its name is no longer there.
+        drop(std::fs::remove_dir(folder));
+    }
 }
 
 /// The stores in a folder and the folders in it.

@@ -7,16 +7,13 @@ use larder_engine::disk::Disk;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::check::look_only;
+use crate::check::{self, CheckReport, look_only};
 use crate::database::{self, beside};
 use crate::error::OpenError;
 use crate::header::{self, Header};
-use crate::journal;
 use crate::options::SqliteOptions;
 use crate::progress::{OnProgress, Progress};
-use crate::record;
 use crate::running;
-use crate::schema;
 
 /// Pages copied in one step.
 const STEP_PAGES: i32 = 1024;
@@ -31,13 +28,14 @@ pub struct BackupReport {
 }
 
 /// Copies the store that `options` name to the new file `to`, as it is at one moment. Works beside a server that has
-/// the store open and keeps writing; writes nothing to the source. The copy is synced, and was read once, before this
-/// returns; until then it has another name.
+/// the store open and keeps writing; writes nothing to the source. The copy is synced, and was checked as
+/// [`check()`](crate::check()) checks a store, before this returns; until then it has another name.
 ///
-/// While it runs the server's write-ahead log cannot be emptied: it grows by what is written meanwhile.
+/// While pages are copied the server's write-ahead log cannot be emptied: it grows by what is written meanwhile. It is
+/// free again while the copy is checked.
 ///
 /// # Errors
-/// Each names the file and says what to do. A copy that failed half way is removed.
+/// Each names the file and says what to do. A copy that failed half way, or is not sound, is removed.
 pub fn backup(
     services: &Services,
     options: &SqliteOptions,
@@ -55,14 +53,24 @@ pub fn backup(
             return Err(OpenError::Exists { path: path.into() });
         }
     }
-    let copied = copy(disk, options, &from, &draft, on_progress).and_then(|()| finish(disk, &draft, to));
-    if copied.is_err()
-        && disk.exists(&draft).unwrap_or(false)
-        && let Err(error) = disk.remove(&draft)
-    {
-        tracing::warn!("{}: cannot remove the unfinished copy: {error}", draft.display());
+    let copied = copy(disk, options, &from, &draft, on_progress)
+        .and_then(|()| verify(disk, &from, &draft, on_progress))
+        .and_then(|()| finish(disk, &draft, to));
+    if copied.is_err() {
+        remove_draft(disk, &draft);
     }
     copied
+}
+
+fn remove_draft(disk: &dyn Disk, draft: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let left = beside(draft, suffix);
+        if disk.exists(&left).unwrap_or(false)
+            && let Err(error) = disk.remove(&left)
+        {
+            tracing::warn!("{}: cannot remove the unfinished copy: {error}", left.display());
+        }
+    }
 }
 
 fn copy(
@@ -91,9 +99,17 @@ fn copy(
     target.pragma_update(None, "synchronous", "OFF").map_err(|error| OpenError::sqlite(draft, error))?;
     // One read transaction throughout: every page is of the same moment, and writers cannot make it start anew.
     source.execute_batch("BEGIN; SELECT count(*) FROM meta;").map_err(of_source)?;
-    copy_pages(&source, &mut target, on_progress).map_err(|error| OpenError::sqlite(draft, error))?;
+    copy_pages(&source, &mut target, on_progress).map_err(|error| of_either(from, draft, error))?;
     source.execute_batch("COMMIT").map_err(of_source)?;
     target.close().map_err(|(_, error)| OpenError::sqlite(draft, error))
+}
+
+/// A draft that was just made is not damaged, the disk below it is full or broken; damage is the source's.
+fn of_either(from: &Path, draft: &Path, error: rusqlite::Error) -> OpenError {
+    match OpenError::sqlite(from, error) {
+        OpenError::Sqlite { source, .. } => OpenError::sqlite(draft, source),
+        damaged => damaged,
+    }
 }
 
 fn copy_pages(
@@ -117,36 +133,27 @@ fn copy_pages(
     }
 }
 
-/// Syncs the copy, reads it once, and gives it its name.
+/// Reads the whole copy as a check does: copying takes pages as they are, damaged ones too.
+fn verify(disk: &dyn Disk, from: &Path, draft: &Path, on_progress: OnProgress<'_>) -> Result<(), OpenError> {
+    header::read(disk, draft)?;
+    let mut report = CheckReport::default();
+    check::read_whole(database::connect_untouched(disk, draft), &mut report, on_progress);
+    let more = report.findings.len().saturating_sub(1) as u64 + report.findings_left_out;
+    match report.findings.into_iter().next() {
+        None => Ok(()),
+        Some(what) => Err(OpenError::UnsoundCopy { path: from.into(), what, more }),
+    }
+}
+
+/// Syncs the copy and gives it its name.
 fn finish(disk: &dyn Disk, draft: &Path, to: &Path) -> Result<BackupReport, OpenError> {
     let failed = |error| OpenError::disk(draft, error);
     let file = disk.open(draft, false).map_err(failed)?;
     file.sync().map_err(failed)?;
     let bytes = file.length().map_err(failed)?;
     drop(file);
-    verify(disk, draft)?;
     disk.rename(draft, to).map_err(|error| OpenError::disk(to, error))?;
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk.sync_folder(folder).map_err(|error| OpenError::disk(folder, error))?;
     Ok(BackupReport { path: to.into(), bytes })
-}
-
-fn verify(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
-    header::read(disk, path)?;
-    let failed = |error| OpenError::sqlite(path, error);
-    let connection = database::connect_untouched(disk, path).map_err(failed)?;
-    database::check_tables(&connection, path)?;
-    let damaged = |what| OpenError::Damaged { path: path.into(), what };
-    let first = schema::meta(&connection, schema::META_JOURNAL).map_err(failed)? as u64;
-    let mut complaint = None;
-    let read = journal::read(&connection, first, &mut |what| complaint = complaint.take().or(Some(what)));
-    let (batches, _) = read.map_err(failed)?;
-    if let Some(what) = complaint {
-        return Err(damaged(what));
-    }
-    for batch in batches {
-        let decoded = record::decode(&batch.bytes, |_, _| Ok(()));
-        decoded.map_err(|what| damaged(format!("journal batch {}: {what}", batch.seq)))?;
-    }
-    Ok(())
 }

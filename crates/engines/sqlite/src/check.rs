@@ -100,15 +100,23 @@ pub fn check(
         Err(error) => return Err(error),
     }
     let _lock = running::lock(disk, options)?;
-    let looked = look_only(disk, &path).and_then(|connection| {
-        let mut check = Check { connection: &connection, report: &mut report, ids_reserved: 0, on_progress };
+    read_whole(look_only(disk, &path), &mut report, on_progress);
+    Ok(report)
+}
+
+/// Reads everything by `connection`, and reports what is wrong.
+pub(crate) fn read_whole(
+    connection: rusqlite::Result<Connection>,
+    report: &mut CheckReport,
+    on_progress: OnProgress<'_>,
+) {
+    let looked = connection.and_then(|connection| {
+        let mut check = Check { connection: &connection, report: &mut *report, ids_reserved: 0, on_progress };
         check.run()
     });
-    match looked {
-        Ok(()) => {}
-        Err(error) => report.found(format!("the file cannot be read to its end: {error}")),
+    if let Err(error) = looked {
+        report.found(format!("the file cannot be read to its end: {error}"));
     }
-    Ok(report)
 }
 
 /// A connection that writes nothing to a store which nobody has open.

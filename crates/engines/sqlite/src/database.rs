@@ -22,6 +22,9 @@ const LOCK_PATIENCE_MS: u64 = 5000;
 /// How long a checkpoint waits for a reader that still needs the log, in milliseconds: the writer is held meanwhile.
 const CHECKPOINT_PATIENCE_MS: u64 = 10;
 
+/// How many times its bound the emptied log may stay long on the disk, ready to be used again.
+const LOG_SPARE: u64 = 2;
+
 /// Refuses libraries with the fault.
 pub(crate) fn check_library() -> Result<(), OpenError> {
     if rusqlite::version_number() < LIBRARY_MIN {
@@ -192,6 +195,10 @@ impl Connector {
         let connection = self.open(self.options.page_cache_bytes)?;
         set_log_mode(&connection)?;
         set_synchronous(&connection, &self.options)?;
+        // A log that somebody's long read has made grow gives its room back at its next beginning.
+        let log_bytes =
+            i64::try_from(self.options.wal_bytes_max.saturating_mul(LOG_SPARE)).unwrap_or(i64::MAX);
+        connection.pragma_update_and_check(None, "journal_size_limit", log_bytes, |_| Ok(()))?;
         if self.options.pages_max > 0 {
             connection.pragma_update_and_check(None, "max_page_count", self.options.pages_max, |_| Ok(()))?;
         }

@@ -51,6 +51,20 @@ pub enum OpenError {
         /// What was found.
         what: String,
     },
+    /// A copy was made, and what it holds is not sound.
+    #[error(
+        "{path}: damaged ({what}{}); no copy of it was kept. Stop the server and run `larder check` on its folder: \
+         if it finds errors, restore an older backup; if it finds none, look at the disk the copy was written to",
+        and_more(*more)
+    )]
+    UnsoundCopy {
+        /// The file that was copied.
+        path: PathBuf,
+        /// The first finding.
+        what: String,
+        /// How many there are besides.
+        more: u64,
+    },
     /// The disk, the folder or the rights on them.
     #[error("{path}: {source}. {advice}")]
     Disk {
@@ -92,6 +106,10 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+}
+
+fn and_more(count: u64) -> String {
+    if count == 0 { String::new() } else { format!("; {count} findings more") }
 }
 
 impl OpenError {

@@ -5,7 +5,9 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use larder_engine::{Expiry, ScanOrder, Scope};
 use larder_sqlite::{CheckReport, OpenError, SqliteOptions, backup, check, stores_in};
@@ -79,15 +81,14 @@ fn planted_faults_are_found() {
     assert_eq!(planted("SELECT 1"), [""; 0]);
 }
 
-#[test]
-fn damaged_pages_are_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path());
+/// A stopped store in whose table a page is overwritten; the bytes of the file.
+fn make_damaged(folder: &Path) -> Vec<u8> {
+    let store = Store::open(folder);
     for number in 0..2000 {
         store.set(&format!("key{number}"), &[1; 100]);
     }
     store.close();
-    let path = folder.path().join("larder.db");
+    let path = folder.join("larder.db");
     let mut bytes = fs::read(&path).unwrap();
     // One of the pages that hold the key is in use; others may be free ones with what they held before.
     for page in bytes.chunks_mut(4096).skip(1) {
@@ -96,9 +97,52 @@ fn damaged_pages_are_found() {
         }
     }
     fs::write(&path, &bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn damaged_pages_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = make_damaged(folder.path());
     let report = checked(&options(folder.path())).unwrap();
     assert!(!report.is_sound());
-    assert_eq!(fs::read(&path).unwrap(), bytes, "a check changes nothing");
+    assert_eq!(fs::read(folder.path().join("larder.db")).unwrap(), bytes, "a check changes nothing");
+}
+
+#[test]
+fn a_damaged_store_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let bytes = make_damaged(folder.path());
+    let to = copies.path().join("larder.db");
+    let error = backup(&services(&clock()), &options(folder.path()), &to, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, OpenError::UnsoundCopy { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(folder.path().to_str().unwrap()) && text.contains("larder check"), "{text}");
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 0, "nothing of the copy is left");
+    assert_eq!(fs::read(folder.path().join("larder.db")).unwrap(), bytes, "the source is left alone");
+}
+
+/// While somebody reads, the log cannot start anew and grows; its room comes back once they are done.
+#[test]
+fn a_log_that_a_long_read_made_grow_shrinks_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { wal_bytes: 64 << 10, wal_bytes_max: 128 << 10, ..options(folder.path()) };
+    let store = Store::open_with(options, clock());
+    let log_bytes = || fs::metadata(folder.path().join("larder.db-wal")).unwrap().len();
+    let reader = Connection::open(folder.path().join("larder.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM meta").unwrap();
+    while log_bytes() < 2 << 20 {
+        store.set("k", &[1; 10_000]);
+    }
+    reader.execute_batch("COMMIT").unwrap();
+    drop(reader);
+    let start = Instant::now();
+    while log_bytes() > 512 << 10 {
+        assert!(start.elapsed() < Duration::from_secs(20), "still {} bytes", log_bytes());
+        store.set("k", &[1; 10_000]);
+    }
+    store.close();
 }
 
 #[test]

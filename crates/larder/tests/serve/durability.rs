@@ -196,6 +196,49 @@ fn a_check_finds_damage_and_names_it() {
     assert_eq!(std::fs::read(&file).unwrap(), bytes, "a check changes nothing");
 }
 
+/// The larger of two stores of a folder gets a page overwritten: the other is copied, and the backup has not its name.
+#[test]
+fn a_backup_of_a_damaged_store_fails_and_looks_like_it() {
+    let data = tempfile::tempdir().unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    for file in ["broken.db", "sound.db"] {
+        let server = Launch::new(&format!("sqlite({file})"), data.path()).start();
+        let mut client = server.connect();
+        for number in 0..500 {
+            client.set(&format!("key:{number}"), &"v".repeat(300));
+        }
+        server.stop_cleanly();
+    }
+    let broken = data.path().join("broken.db");
+    let mut bytes = std::fs::read(&broken).unwrap();
+    for page in bytes.chunks_mut(PAGE_BYTES).skip(1) {
+        if page.windows(100).any(|window| window == [b'v'; 100]) {
+            page.fill(0xa5);
+        }
+    }
+    std::fs::write(&broken, &bytes).unwrap();
+    let copy = copies.path().join("deep/copy");
+    let backup = || Launch::bare().arg("backup").arg(data.path()).arg(&copy).output();
+    let failed = backup();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let said = String::from_utf8_lossy(&failed.stderr);
+    for word in ["broken.db", "damaged", "larder check", "incomplete", "copy.partial"] {
+        assert!(said.contains(word), "{word:?} is missing in: {said}");
+    }
+    assert!(!copy.exists(), "what has the name is whole");
+    let partial = copies.path().join("deep/copy.partial");
+    let names: Vec<_> =
+        std::fs::read_dir(&partial).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["sound.db"]);
+    let again = backup();
+    assert!(String::from_utf8_lossy(&again.stderr).contains("copy.partial"), "{again:?}");
+    // Alone, the damaged store leaves nothing, and no folder.
+    std::fs::remove_dir_all(copies.path().join("deep")).unwrap();
+    std::fs::remove_file(data.path().join("sound.db")).unwrap();
+    assert_eq!(backup().status.code(), Some(1));
+    assert!(!copies.path().join("deep").exists());
+}
+
 #[test]
 fn a_check_of_nothing_says_so() {
     let folder = tempfile::tempdir().unwrap();
