@@ -56,8 +56,10 @@ pub(crate) fn run(shared: &Arc<Shared>, connection: &Connection) {
                 shared.counters.checkpoints.one();
             }
             Err(error) => {
-                let path = shared.connector.path.display();
-                tracing::warn!("{path}: cannot copy the write-ahead log: {error}; will try again");
+                if !shared.notice_damage(&error) {
+                    let path = shared.connector.path.display();
+                    tracing::warn!("{path}: cannot copy the write-ahead log: {error}; will try again");
+                }
                 shared.counters.checkpoint_errors.one();
                 if shared.checkpoint.wait(Some(REST)) == Heard::Closed {
                     return;

@@ -149,7 +149,7 @@ fn check_untouched(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether the tables are there.
+/// Whether the tables are there, and their outer pages sound.
 pub(crate) fn check_tables(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::sqlite(path, error);
     let found = schema::version(connection).map_err(failed)?;
@@ -161,6 +161,9 @@ pub(crate) fn check_tables(connection: &Connection, path: &Path) -> Result<(), O
         && let Some(what) = schema::missing(connection).map_err(failed)?
     {
         return Err(OpenError::Damaged { path: path.into(), what });
+    }
+    if found == schema::VERSION {
+        schema::probe(connection).map_err(failed)?;
     }
     Ok(())
 }
@@ -226,6 +229,8 @@ impl Connector {
         let cache_kib = (page_cache_bytes / 1024).max(64);
         connection.pragma_update(None, "cache_size", -(cache_kib as i64))?;
         connection.pragma_update(None, "mmap_size", 0)?;
+        // A page whose cells do not fit into it is damage, and must not be searched as if it were sound.
+        connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
         Ok(connection)

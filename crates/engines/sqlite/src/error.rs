@@ -132,9 +132,7 @@ impl OpenError {
     pub(crate) fn sqlite(path: impl Into<PathBuf>, source: rusqlite::Error) -> Self {
         let path = path.into();
         let advice = match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                return OpenError::Damaged { path, what: source.to_string() };
-            }
+            _ if is_damage(&source) => return OpenError::Damaged { path, what: source.to_string() },
             Some(ErrorCode::DiskFull) => "The disk is full; make room",
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 "Give the user that runs larder the right to read and write this file, its folder and the files \
@@ -149,6 +147,31 @@ impl OpenError {
     }
 }
 
+/// What clients and `/ready` are told of a damaged file.
+pub(crate) const DAMAGED: &str = "the data file is damaged";
+
+/// Whether an error can only come from a file that is not what was written to it.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    match error {
+        // A number, a blob or a row that is not of the kind, in the range or in the place every row of ours is.
+        Error::InvalidColumnType(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::FromSqlConversionFailure(..)
+        | Error::QueryReturnedNoRows
+        | Error::StatementChangedRows(_) => true,
+        // Every table and column was there when the store was opened.
+        Error::SqliteFailure(_, Some(text)) | Error::SqlInputError { msg: text, .. }
+            if text.starts_with("no such table") || text.starts_with("no such column") =>
+        {
+            true
+        }
+        other => {
+            matches!(other.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        }
+    }
+}
+
 /// Whether a failed transaction may nevertheless be found done after a crash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Certainty {
@@ -160,10 +183,12 @@ pub(crate) enum Certainty {
 
 /// What a client is told: no path, one line.
 pub(crate) fn client_text(error: &rusqlite::Error) -> &'static str {
+    if is_damage(error) {
+        return DAMAGED;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the data disk is full",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => "the data file is read-only",
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "the data file is damaged",
         Some(ErrorCode::OutOfMemory) => "out of memory in the data store",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "the data file is locked by another program"
@@ -177,7 +202,7 @@ pub(crate) fn client_text(error: &rusqlite::Error) -> &'static str {
 pub(crate) fn command_error(error: &rusqlite::Error, certainty: Certainty) -> EngineError {
     let kind = match (certainty, error.sqlite_error_code()) {
         (Certainty::Unknown, _) => ErrorKind::OutcomeUnknown,
-        (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => ErrorKind::Damaged,
+        _ if is_damage(error) => ErrorKind::Damaged,
         (_, Some(ErrorCode::TooBig)) => ErrorKind::TooLarge,
         _ => ErrorKind::Unavailable,
     };

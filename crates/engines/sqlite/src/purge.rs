@@ -152,8 +152,10 @@ impl<'c> Purge<'c> {
             let step = match self.step(cursor.as_deref()) {
                 Ok(step) => step,
                 Err(error) => {
-                    let path = self.shared.connector.path.display();
-                    tracing::warn!("{path}: the purge cannot read: {error}; will try again");
+                    if !self.shared.notice_damage(&error) {
+                        let path = self.shared.connector.path.display();
+                        tracing::warn!("{path}: the purge cannot read: {error}; will try again");
+                    }
                     self.shared.counters.purge_errors.one();
                     self.shared.expires_first.store(0, Ordering::Relaxed);
                     return ControlFlow::Continue(());

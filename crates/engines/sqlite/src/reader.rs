@@ -9,7 +9,6 @@ use larder_engine::semantics::{self, Change};
 use larder_engine::{EngineError, ErrorKind, Expiry, Get, Item, ScanOrder, ScanPage, Timestamp, Worker};
 use rusqlite::{Connection, OptionalExtension, Statement};
 
-use crate::error::{Certainty, command_error};
 use crate::flushes::Flushes;
 use crate::kept::{COLUMNS, Kept, KeyBytes};
 use crate::scan;
@@ -223,7 +222,7 @@ impl<'c> Reader<'c> {
             Ok(None) => {}
             Err(error) => {
                 self.shared.counters.read_errors.one();
-                if !self.desk.failed.swap(true, Ordering::Relaxed) {
+                if !self.shared.notice_damage(error) && !self.desk.failed.swap(true, Ordering::Relaxed) {
                     tracing::error!("{}: cannot read: {error}", self.shared.connector.path.display());
                 }
                 return found;
@@ -244,7 +243,7 @@ impl<'c> Reader<'c> {
         let kept = match kept {
             Ok(kept) => kept.as_ref().filter(|kept| is_alive(kept.version, kept.expiry, &key, flushes, now)),
             Err(error) => {
-                return done.complete_with(Err(command_error(error, Certainty::NothingHappened)), wakes);
+                return done.complete_with(Err(self.shared.failed(error)), wakes);
             }
         };
         let current = kept.map(Kept::current);

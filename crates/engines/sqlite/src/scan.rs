@@ -8,7 +8,6 @@ use std::ops::{Bound, RangeInclusive};
 use larder_engine::{EngineError, ErrorKind, Expiry, Found, Item, ScanOrder, ScanPage, Token};
 use rusqlite::Connection;
 
-use crate::error::{Certainty, command_error};
 use crate::kept::{COLUMNS, Kept, KeyBytes, Latest, blob};
 use crate::reader::is_alive;
 use crate::shared::Shared;
@@ -35,7 +34,7 @@ pub(crate) fn page(
             let piece = piece(shared, connection, start, bytes_max, 0..=u64::MAX);
             piece
                 .map(|piece| ScanPage { items: piece.items, next: piece.next.map(|key| key.to_vec()) })
-                .map_err(|error| command_error(&error, Certainty::NothingHappened))
+                .map_err(|error| shared.failed(&error))
         }
         ScanOrder::Newest => newest::page(shared, connection, cursor, bytes_max),
     }

@@ -97,6 +97,21 @@ pub(crate) fn missing(connection: &Connection) -> rusqlite::Result<Option<String
     Ok(None)
 }
 
+/// Reads the way from the root to the first and to the last row of each table. An error if a page on it is damaged:
+/// a look that costs a few pages however many items there are.
+pub(crate) fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cell_size_check", true)?;
+    for (table, key) in
+        [("items", "key"), ("journal", "slot"), ("flushes", "prefix"), ("meta", "name"), ("warm", "position")]
+    {
+        for order in ["ASC", "DESC"] {
+            let text = format!("SELECT {key} FROM {table} ORDER BY {key} {order} LIMIT 1");
+            connection.prepare(&text)?.query([])?.next()?;
+        }
+    }
+    Ok(())
+}
+
 /// A number of `meta`.
 pub(crate) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))

@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::counters::Counters;
 use crate::database::{Connector, beside};
+use crate::error::{Certainty, DAMAGED, command_error, is_damage};
 use crate::flushes::Board;
 use crate::overlay::Overlay;
 use crate::purge::PurgeDesk;
@@ -73,6 +74,27 @@ impl Shared {
             );
             self.health.bad(REMOVED);
         }
+    }
+
+    /// Marks the store as damaged if this error says so, which it then stays; whether it does. The log has it once.
+    pub fn notice_damage(&self, error: &rusqlite::Error) -> bool {
+        if !is_damage(error) {
+            return false;
+        }
+        if self.health.damaged() {
+            tracing::error!(
+                "{}: damaged ({error}). What cannot be read is answered with an error, never as a miss. Stop the \
+                 server, run `larder check` on the folder, and restore a backup",
+                self.connector.path.display()
+            );
+        }
+        true
+    }
+
+    /// A failed statement as the answer to a command that changed nothing.
+    pub fn failed(&self, error: &rusqlite::Error) -> EngineError {
+        self.notice_damage(error);
+        command_error(error, Certainty::NothingHappened)
     }
 
     /// Notes that the table got an item with this expiry.
@@ -169,11 +191,19 @@ impl Bell {
 
 /// Whether the store can serve, for `/ready`.
 #[derive(Default)]
-pub(crate) struct Health(Mutex<Option<Arc<str>>>);
+pub(crate) struct Health {
+    /// Why the writer does not work at the moment.
+    failing: Mutex<Option<Arc<str>>>,
+    /// Damage was met. It does not mend while the store is open.
+    damaged: AtomicBool,
+}
 
 impl Health {
     pub fn is_good(&self) -> Result<(), EngineError> {
-        match &*self.0.lock() {
+        if self.is_damaged() {
+            return Err(EngineError::new(ErrorKind::Damaged, DAMAGED));
+        }
+        match &*self.failing.lock() {
             None => Ok(()),
             Some(why) => Err(EngineError::new(ErrorKind::Unavailable, &**why)),
         }
@@ -181,11 +211,20 @@ impl Health {
 
     /// The writer works. `true` if it did not before.
     pub fn good(&self) -> bool {
-        self.0.lock().take().is_some()
+        self.failing.lock().take().is_some()
     }
 
     /// The writer failed. `true` if it did not before.
     pub fn bad(&self, why: &str) -> bool {
-        self.0.lock().replace(why.into()).is_none()
+        self.failing.lock().replace(why.into()).is_none()
+    }
+
+    /// The file is damaged. `true` if that is news.
+    pub fn damaged(&self) -> bool {
+        !self.damaged.swap(true, Ordering::Relaxed)
+    }
+
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn write(running: &Running, sink: &mut dyn StatsSink) {
     sink.stat("queue_reads", &reads);
     sink.stat("journal_keys", &shared.overlay.entries());
     sink.stat("journal_memory_bytes", &shared.overlay.bytes());
+    sink.stat("damaged", &u8::from(shared.health.is_damaged()));
     let slots = shared.journal_slots.load(Ordering::Relaxed);
     sink.stat("journal_file_bytes", &(slots * SLOT_FILE_BYTES as u64));
     sink.stat("log_bytes", &(shared.log_pages.load(Ordering::Relaxed) * FRAME_BYTES));

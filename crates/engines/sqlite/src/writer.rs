@@ -18,7 +18,7 @@ use larder_engine::{EngineError, ErrorKind};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::checkpoint;
-use crate::error::{Certainty, client_text, command_error};
+use crate::error::{Certainty, DAMAGED, client_text, command_error};
 use crate::flushes::Flushes;
 use crate::journal::Slots;
 use crate::kept::Latest;
@@ -118,7 +118,7 @@ pub(crate) fn run(shared: Arc<Shared>, connection: &Connection, start: Start) ->
     let statements = Statements::new(connection).map_err(|error| {
         tracing::error!("{path}: the writer could not start: {error}");
         shared.health.bad(client_text(&error));
-        command_error(&error, Certainty::NothingHappened)
+        shared.failed(&error)
     })?;
     let sorter = Sorter::start().map_err(|error| {
         let text = "the store's writer could not start a thread";
@@ -198,7 +198,10 @@ impl Writer<'_> {
         if self.shared.removed.load(std::sync::atomic::Ordering::Relaxed) {
             return Some(REMOVED);
         }
-        self.is_stuck().then_some("the data disk does not take what was written before")
+        self.is_stuck().then_some(match self.shared.health.is_damaged() {
+            true => DAMAGED,
+            false => "the data disk does not take what was written before",
+        })
     }
 
     fn serve_commands(&mut self, mut commands: Vec<Write>) {
@@ -444,7 +447,8 @@ impl Writer<'_> {
         let path = self.shared.connector.path.display();
         match error {
             Some(error) => {
-                if self.shared.health.bad(client_text(error)) {
+                let is_damage = self.shared.notice_damage(error);
+                if self.shared.health.bad(client_text(error)) && !is_damage {
                     tracing::error!(
                         "{path}: cannot write: {error}; commands that write are refused until it can"
                     );

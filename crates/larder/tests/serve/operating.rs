@@ -128,6 +128,43 @@ fn with_metrics(data: &Path) -> (Server, SocketAddr) {
 }
 
 #[test]
+fn damage_met_while_serving_is_not_ready() {
+    const PAGE_BYTES: usize = 4096;
+    const LEAF: u8 = 10;
+    let data = tempfile::tempdir().unwrap();
+    let server = Launch::new("sqlite", data.path()).start();
+    let mut client = server.connect();
+    for number in 0..2000 {
+        client.set(&format!("key:{number}"), &"v".repeat(100));
+    }
+    server.stop_cleanly();
+    let file = data.path().join("larder.db");
+    let mut bytes = fs::read(&file).unwrap();
+    for page in bytes.chunks_mut(PAGE_BYTES).skip(1) {
+        if page[0] == LEAF && page.windows(8).any(|window| window == b"key:1500") {
+            page.fill(0x5a);
+        }
+    }
+    fs::write(&file, bytes).unwrap();
+    let (server, address) = with_metrics(data.path());
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.ask("get key:1500\r\n", "SERVER_ERROR the data file is damaged\r\n");
+    }
+    let (status, body) = fetch(address, "/ready");
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert!(body.contains("ram > sqlite") && body.contains("damaged"), "{body}");
+    let stats = client.stats("larder");
+    let ready =
+        stats.iter().find(|(name, _)| name.ends_with(":ready")).expect("a stack says whether it is ready");
+    assert!(ready.1.contains("damaged"), "{ready:?}");
+    client.ask("get key:1\r\n", format!("VALUE key:1 0 100\r\n{}\r\nEND\r\n", "v".repeat(100)));
+    let log = server.log();
+    assert_eq!(log.matches("damaged (").count(), 1, "said once: {log}");
+    assert!(log.contains("larder.db") && log.contains("larder check"), "{log}");
+}
+
+#[test]
 fn metrics_and_readiness_are_served() {
     let data = tempfile::tempdir().unwrap();
     let (server, address) = with_metrics(data.path());

@@ -10,7 +10,6 @@ use larder_engine::{EngineError, ScanPage};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{ITEM_BYTES, bad_cursor, piece, scanned};
-use crate::error::{Certainty, command_error};
 use crate::kept::{COLUMNS, Kept, KeyBytes, Latest, blob};
 use crate::reader::is_alive;
 use crate::shared::Shared;
@@ -71,7 +70,7 @@ pub(super) fn page(
     bytes_max: usize,
 ) -> Result<ScanPage, EngineError> {
     let cursor = cursor.map(|bytes| Cursor::decode(&bytes).ok_or_else(bad_cursor)).transpose()?;
-    let failed = |error| command_error(&error, Certainty::NothingHappened);
+    let failed = |error| shared.failed(&error);
     let page = match cursor {
         Some(Cursor::Warm(position)) => warm(shared, connection, position, bytes_max),
         Some(Cursor::Band { band, floors, after }) => {

@@ -8,7 +8,6 @@ use larder_engine::{
 use hashbrown::HashMap;
 
 use super::statements::Statements;
-use crate::error::{Certainty, command_error};
 use crate::flushes::Flushes;
 use crate::kept::{Kept, KeyBytes, Latest};
 use crate::shared::Shared;
@@ -96,7 +95,7 @@ impl Decider<'_, '_> {
             None => {
                 self.shared.counters.selects.one();
                 let found = self.statements.select(key);
-                found.map_err(|error| command_error(&error, Certainty::NothingHappened))?
+                found.map_err(|error| self.shared.failed(&error))?
             }
         };
         let now = self.plan.now;

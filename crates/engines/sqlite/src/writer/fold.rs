@@ -227,8 +227,10 @@ impl Writer<'_> {
         match outcome {
             Ok(()) => self.fold_after = None,
             Err(failure) => {
-                let path = self.shared.connector.path.display();
-                tracing::warn!("{path}: cannot fold the journal: {}; will try again", failure.error);
+                if !self.shared.notice_damage(&failure.error) {
+                    let path = self.shared.connector.path.display();
+                    tracing::warn!("{path}: cannot fold the journal: {}; will try again", failure.error);
+                }
                 self.shared.counters.fold_errors.one();
                 self.rest_from_folding();
             }
