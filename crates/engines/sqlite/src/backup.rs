@@ -7,13 +7,15 @@ use larder_engine::disk::Disk;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::check::{self, CheckReport, look_only};
+use crate::check::{self, CheckReport, look_only, watch};
 use crate::database::{self, beside};
 use crate::error::OpenError;
 use crate::header::{self, Header};
 use crate::options::SqliteOptions;
 use crate::progress::{OnProgress, Progress};
 use crate::running;
+use crate::schema;
+use crate::wal;
 
 /// Pages copied in one step.
 const STEP_PAGES: i32 = 1024;
@@ -88,8 +90,11 @@ fn copy(
         Err(error) => return Err(error),
     };
     let source = match lock {
-        Some(_) => look_only(disk, from),
-        None => database::connect(disk, from, OpenFlags::SQLITE_OPEN_READ_ONLY),
+        Some(_) => {
+            wal::check(disk, from)?;
+            look_only(disk, from)
+        }
+        None => watch(disk, from),
     }
     .map_err(of_source)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -101,6 +106,9 @@ fn copy(
     source.execute_batch("BEGIN; SELECT count(*) FROM meta;").map_err(of_source)?;
     copy_pages(&source, &mut target, on_progress).map_err(|error| of_either(from, draft, error))?;
     source.execute_batch("COMMIT").map_err(of_source)?;
+    let mark = "UPDATE meta SET value = ?2 WHERE name = ?1 AND value <> ?3";
+    let marked = target.execute(mark, (schema::META_CLEAN, schema::CLEAN_COPY, schema::CLEAN_STOP));
+    marked.map_err(|error| of_either(from, draft, error))?;
     target.close().map_err(|(_, error)| OpenError::sqlite(draft, error))
 }
 

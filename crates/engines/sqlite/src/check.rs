@@ -19,6 +19,7 @@ use crate::progress::{OnProgress, Progress};
 use crate::record::{self, Record};
 use crate::running;
 use crate::schema;
+use crate::wal;
 
 /// Most findings kept; the rest is counted.
 const FINDINGS_MAX: usize = 100;
@@ -100,6 +101,13 @@ pub fn check(
         Err(error) => return Err(error),
     }
     let _lock = running::lock(disk, options)?;
+    // A file that makes no sense is reported by reading it.
+    if let Err(OpenError::Log { log, what, .. }) = wal::check(disk, &path) {
+        report.found(format!(
+            "its log {} {what}, and the store was not stopped cleanly: what was acknowledged last is lost with it",
+            log.display()
+        ));
+    }
     read_whole(look_only(disk, &path), &mut report, on_progress);
     Ok(report)
 }
@@ -119,11 +127,18 @@ pub(crate) fn read_whole(
     }
 }
 
+/// A connection that writes nothing. The log stays, whoever else ends meanwhile.
+pub(crate) fn watch(disk: &dyn Disk, path: &Path) -> rusqlite::Result<Connection> {
+    let connection = database::connect(disk, path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    database::keep_log(&connection, true)?;
+    Ok(connection)
+}
+
 /// A connection that writes nothing to a store which nobody has open.
 pub(crate) fn look_only(disk: &dyn Disk, path: &Path) -> rusqlite::Result<Connection> {
     let has_log = disk.exists(&beside(path, "-wal")).unwrap_or(true);
     if has_log {
-        return database::connect(disk, path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        return watch(disk, path);
     }
     database::connect_untouched(disk, path)
 }
@@ -145,7 +160,7 @@ impl Check<'_> {
         }
         let meta = |name| schema::meta(self.connection, name);
         self.ids_reserved = meta(schema::META_IDS)? as u64;
-        self.report.stopped_cleanly = meta(schema::META_CLEAN)? == 1;
+        self.report.stopped_cleanly = meta(schema::META_CLEAN)? == schema::CLEAN_STOP;
         let items = meta(schema::META_ITEMS)?;
         self.flushes()?;
         self.journal()?;

@@ -83,9 +83,9 @@ fn restart(shared: &Shared, connection: &Connection) -> rusqlite::Result<Copied>
     Ok(copied)
 }
 
-/// Copies everything and empties the log, once nobody else is there.
-pub(crate) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
-    checkpoint(connection, "TRUNCATE").map(drop)
+/// Copies what can be copied while others read and write.
+pub(crate) fn copy_beside(connection: &Connection) -> rusqlite::Result<()> {
+    checkpoint(connection, "PASSIVE").map(drop)
 }
 
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Copied> {

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use larder_engine::Services;
 use larder_engine::disk::Disk;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::OpenError;
 use crate::header::{self, Header};
 use crate::options::SqliteOptions;
 use crate::schema;
+use crate::wal;
 
 /// SQLite 3.51.3 mended a fault of the write-ahead log by which a reset could lose a commit.
 const LIBRARY_MIN: i32 = 3_051_003;
@@ -96,6 +98,7 @@ pub(crate) fn prepare(services: &Services, options: &SqliteOptions) -> Result<()
     match header::read(disk, &path)? {
         Header::Nothing => make(disk, options, &path),
         Header::Store(_) => {
+            wal::check(disk, &path)?;
             let log = beside(&path, "-wal");
             // With a log beside it the file alone may be half of the truth; SQLite then checks it as it opens it.
             if !disk.exists(&log).map_err(|error| OpenError::disk(&log, error))? {
@@ -173,6 +176,12 @@ fn set_synchronous(connection: &Connection, options: &SqliteOptions) -> rusqlite
     connection.pragma_update(None, "synchronous", level)
 }
 
+/// Whether the log stays as it is when the last connection is closed: it is the clean stop's to take it away, and a
+/// start that is refused changes nothing.
+pub(crate) fn keep_log(connection: &Connection, keeps: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps).map(drop)
+}
+
 fn set_log_mode(connection: &Connection) -> rusqlite::Result<()> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode.eq_ignore_ascii_case("wal") {
@@ -215,6 +224,14 @@ impl Connector {
         Ok(connection)
     }
 
+    /// The last one of a clean stop. Closing it takes the log away as a whole, once all of it is in the file; an emptied
+    /// log might come back in parts after a power cut.
+    pub fn last(&self) -> rusqlite::Result<Connection> {
+        let connection = self.checkpointer()?;
+        keep_log(&connection, false)?;
+        Ok(connection)
+    }
+
     /// The checkpoint owner's.
     pub fn checkpointer(&self) -> rusqlite::Result<Connection> {
         let connection = self.open(0)?;
@@ -225,6 +242,7 @@ impl Connector {
 
     fn open(&self, page_cache_bytes: usize) -> rusqlite::Result<Connection> {
         let connection = connect(&*self.disk, &self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        keep_log(&connection, true)?;
         connection.busy_timeout(Duration::from_millis(LOCK_PATIENCE_MS))?;
         let cache_kib = (page_cache_bytes / 1024).max(64);
         connection.pragma_update(None, "cache_size", -(cache_kib as i64))?;

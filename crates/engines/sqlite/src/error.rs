@@ -51,6 +51,29 @@ pub enum OpenError {
         /// What was found.
         what: String,
     },
+    /// The write-ahead log of a store that was not stopped cleanly is not there, or not what was written.
+    #[error(
+        "{log}: {what}, though it is part of {path}, which was not stopped cleanly: what was acknowledged last is in \
+         the log only. Both were left as they are. Put the log back beside the file, or restore a backup; how to go \
+         on without what is lost is told in docs/stores/sqlite.md"
+    )]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// Its log.
+        log: PathBuf,
+        /// What is wrong with the log.
+        what: String,
+    },
+    /// A file without a byte in it, which no store ever has.
+    #[error(
+        "{path}: is empty, which no store ever is: it was cut off, or is a copy that failed. It was left as it is. \
+         Restore a backup, or remove the file to begin with an empty store"
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// A copy was made, and what it holds is not sound.
     #[error(
         "{path}: damaged ({what}{}); no copy of it was kept. Stop the server and run `larder check` on its folder: \

@@ -14,7 +14,7 @@ const LENGTH: usize = 100;
 /// What a file is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Header {
-    /// There is none, or it is empty.
+    /// There is none.
     Nothing,
     /// A store of this format version.
     Store(u32),
@@ -23,7 +23,7 @@ pub(crate) enum Header {
 /// Reads the head of `path` without changing anything.
 ///
 /// # Errors
-/// A file that is not a store of ours, or one of a later version.
+/// A file that is empty, not a store of ours, or one of a later version.
 pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Header, OpenError> {
     if !disk.exists(path).map_err(|error| OpenError::disk(path, error))? {
         return Ok(Header::Nothing);
@@ -38,7 +38,7 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Header, OpenError> {
 fn judge(path: &Path, head: &[u8], length: u64) -> Result<Header, OpenError> {
     let foreign = |why: &str| OpenError::Foreign { path: path.into(), why: why.into() };
     if length == 0 {
-        return Ok(Header::Nothing);
+        return Err(OpenError::Empty { path: path.into() });
     }
     if head.len() < LENGTH || head[..16] != *MAGIC {
         return Err(foreign("this is not a larder store, nor any SQLite file"));

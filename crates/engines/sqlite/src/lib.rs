@@ -16,6 +16,7 @@
 //! | `journal`, `record`, `schema`, `header` | the format of the file |
 //! | `flushes`, `purge` | what makes rows dead, and what removes them |
 //! | `checkpoint` | the write-ahead log's way into the file |
+//! | `wal` | whether a log that is needed is there and whole |
 //! | [`check()`], [`backup()`] | looking at a store from outside |
 
 mod backup;
@@ -43,6 +44,7 @@ mod scan;
 mod schema;
 mod shared;
 mod stats;
+mod wal;
 mod write;
 mod writer;
 

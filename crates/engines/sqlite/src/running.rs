@@ -28,6 +28,9 @@ use crate::schema;
 use crate::shared::{REMOVED, Shared};
 use crate::writer::{self, Start};
 
+/// A log of up to so many pages is copied into the file at the start.
+const MARK_PAGES_MAX: u64 = 256;
+
 type WriterThread = JoinHandle<Result<(), EngineError>>;
 
 /// See the module.
@@ -110,6 +113,7 @@ impl Running {
         writer::take_possession(&connection, &start).map_err(failed)?;
         // The log exists from the first commit on; with this its name is durable, and that of the file.
         database::sync_folder(&*disk, &shared.connector.options)?;
+        mark_file(&shared, &connection);
         Running::spawn(shared, connection, start, lock)
     }
 
@@ -171,7 +175,7 @@ impl Running {
         }
         let path = shared.connector.path.display();
         let emptied =
-            shared.connector.checkpointer().and_then(|connection| checkpoint::truncate(&connection));
+            shared.connector.last().and_then(|connection| checkpoint::copy_beside(&connection));
         emptied.map_err(|error| {
             tracing::error!("{path}: cannot copy the write-ahead log into the file: {error}");
             EngineError::caused(
@@ -229,6 +233,22 @@ fn stopped(shared: &Shared, what: &str, error: &rusqlite::Error) {
     shared.health.bad("a part of the store could not start");
 }
 
+/// Copies the mark of a running store from the log into the file, so that the file alone says that it needs its log.
+///
+/// A long log is from a server that was killed while it served, whose start has done this: it is left for later.
+fn mark_file(shared: &Shared, connection: &Connection) {
+    if shared.log_pages.load(Ordering::Relaxed) > MARK_PAGES_MAX {
+        return;
+    }
+    if let Err(error) = checkpoint::copy_beside(connection) {
+        let path = shared.connector.path.display();
+        tracing::warn!(
+            "{path}: cannot note in the file that it is in use: {error}. Should its log be lost before this is done, \
+             nobody would notice"
+        );
+    }
+}
+
 /// Keeps the length of the log, and wakes the checkpoint owner when it is due.
 fn watch_log(shared: &Arc<Shared>, connection: &mut Connection) -> rusqlite::Result<()> {
     let watcher = Arc::downgrade(shared);
@@ -284,7 +304,7 @@ fn load(connection: &Connection, path: &Path) -> Result<Loaded, OpenError> {
         start,
         overlay,
         rows: number(schema::META_ITEMS)?,
-        warm_list_is_good: number(schema::META_CLEAN)? == 1,
+        warm_list_is_good: number(schema::META_CLEAN)? == schema::CLEAN_STOP,
     })
 }
 

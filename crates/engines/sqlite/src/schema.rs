@@ -15,8 +15,13 @@ pub(crate) const META_IDS: &str = "ids_reserved";
 pub(crate) const META_ITEMS: &str = "items";
 /// In `meta`: the number of the first batch of the journal that is not folded.
 pub(crate) const META_JOURNAL: &str = "journal_first";
-/// In `meta`: 1 after a clean stop.
+/// In `meta`: how the file was left. One of [`CLEAN_STOP`], [`CLEAN_COPY`] and 0: a server has it, or was killed, and
+/// the write-ahead log is part of the data.
 pub(crate) const META_CLEAN: &str = "clean";
+/// A clean stop: everything is in the file, and `warm` is the list made at that stop.
+pub(crate) const CLEAN_STOP: i64 = 1;
+/// A copy of a running store: everything is in the file, though no server was stopped.
+pub(crate) const CLEAN_COPY: i64 = 2;
 
 /// The value comes last, so that reading the columns before it never touches the pages of a long value.
 const CREATE: &str = "

@@ -471,7 +471,7 @@ impl Writer<'_> {
                 writer.connection.execute(update, (schema::META_IDS, reserved))?;
                 // So that the next start has nothing to read, and the pages can be used for items.
                 writer.connection.execute("DELETE FROM journal", [])?;
-                writer.connection.execute(update, (schema::META_CLEAN, 1)).map(drop)
+                writer.connection.execute(update, (schema::META_CLEAN, schema::CLEAN_STOP)).map(drop)
             })
         });
         outcome.map_err(|failure| {

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use larder_sqlite::{OpenError, SqliteEngine, SqliteOptions, check};
+use larder_sqlite::{OpenError, SqliteEngine, SqliteOptions, backup, check};
 use rusqlite::Connection;
 use support::{Store, clock, options, services};
 
@@ -120,9 +120,100 @@ fn broken_files_are_left_alone() {
 }
 
 #[test]
-fn an_empty_file_and_a_half_made_one_become_a_store() {
+fn an_empty_file_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("larder.db"), b"").unwrap();
+    let error = leaves_alone(folder.path());
+    assert!(matches!(error, OpenError::Empty { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("larder.db") && text.contains("remove the file"), "{text}");
+    let checked = check(&services(&clock()), &options(folder.path()), &mut |_| {});
+    assert!(matches!(checked, Err(OpenError::Empty { .. })), "{checked:?}");
+    fs::remove_file(folder.path().join("larder.db")).unwrap();
+    Store::open(folder.path()).close();
+}
+
+/// What a kill leaves: the file, and a log with what was written last.
+fn killed(folder: &Path) -> Vec<u8> {
+    let store = Store::open(folder);
+    for number in 0..20 {
+        store.set(&format!("k{number}"), &[1; 3000]);
+    }
+    drop(store);
+    fs::read(folder.join("larder.db-wal")).unwrap()
+}
+
+#[test]
+fn a_log_that_was_removed_or_damaged_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = killed(folder.path());
+    let log = folder.path().join("larder.db-wal");
+    let refused = |what: &str| {
+        let error = leaves_alone(folder.path());
+        assert!(matches!(error, OpenError::Log { .. }), "{what}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("larder.db-wal") && text.contains(what) && text.contains("backup"), "{text}");
+        let report = check(&services(&clock()), &options(folder.path()), &mut |_| {}).unwrap();
+        assert!(report.findings.iter().any(|finding| finding.contains(what)), "{:?}", report.findings);
+        let copies = tempfile::tempdir().unwrap();
+        let copied =
+            backup(&services(&clock()), &options(folder.path()), &copies.path().join("c.db"), &mut |_| {});
+        assert!(matches!(copied, Err(OpenError::Log { .. })), "{copied:?}");
+    };
+    fs::remove_file(&log).unwrap();
+    refused("is missing");
+    fs::write(&log, b"").unwrap();
+    refused("no readable head");
+    fs::write(&log, vec![0xA5; whole.len()]).unwrap();
+    refused("no readable head");
+    let mut scratched = whole.clone();
+    scratched[32 + 24 + 2000] ^= 1;
+    fs::write(&log, &scratched).unwrap();
+    refused("frame 0");
+    fs::write(&log, &whole).unwrap();
+    let store = Store::open(folder.path());
+    assert_eq!(store.value("k19").unwrap(), [1; 3000]);
+    store.close();
+    // After a clean stop there is none, by right.
+    assert!(!log.exists());
+    Store::open(folder.path()).close();
+}
+
+#[test]
+fn an_operator_may_go_on_without_a_lost_log() {
+    let folder = tempfile::tempdir().unwrap();
+    killed(folder.path());
+    fs::remove_file(folder.path().join("larder.db-wal")).unwrap();
+    refusal(options(folder.path()));
+    let connection = Connection::open(folder.path().join("larder.db")).unwrap();
+    connection.execute_batch("UPDATE meta SET value = 2 WHERE name = 'clean'").unwrap();
+    connection.close().unwrap();
+    Store::open(folder.path()).close();
+}
+
+#[test]
+fn a_refused_start_leaves_the_log_of_a_killed_server() {
+    let folder = tempfile::tempdir().unwrap();
+    killed(folder.path());
+    let connection = Connection::open(folder.path().join("larder.db")).unwrap();
+    connection.execute_batch("DELETE FROM journal WHERE slot = 2").unwrap();
+    // As if this process had been killed too.
+    let other = tempfile::tempdir().unwrap();
+    for name in ["larder.db", "larder.db-wal"] {
+        fs::copy(folder.path().join(name), other.path().join(name)).unwrap();
+    }
+    let before = picture(other.path());
+    let error = refusal(options(other.path()));
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    let mut after = picture(other.path());
+    // The log's index is made anew by whoever looks.
+    after.retain(|(name, _)| name != "larder.db-shm");
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_half_made_file_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("larder.db.new"), b"half made").unwrap();
     fs::write(folder.path().join("larder.db.new-journal"), b"half made").unwrap();
     let store = Store::open(folder.path());
@@ -158,6 +249,8 @@ fn a_damaged_journal_is_named() {
     let flipped =
         "UPDATE journal SET part = unhex(substr(hex(part), 1, 60) || '5A' || substr(hex(part), 63))";
     connection.execute_batch(flipped).unwrap();
+    // Closing takes the log away, as its last user does.
+    connection.execute_batch("UPDATE meta SET value = 2 WHERE name = 'clean'").unwrap();
     connection.close().unwrap();
     let error = refusal(options(folder.path()));
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
