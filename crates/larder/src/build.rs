@@ -1,6 +1,8 @@
 //! From a checked plan to engines: the one place that knows them all by name.
 
 use std::collections::HashMap;
+use std::error::Error as _;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,7 +22,8 @@ pub struct Engines {
     /// RAM of a stack's own, by the prefix it serves and its size.
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
     stores: HashMap<PathBuf, Arc<SqliteEngine>>,
-    tiers: HashMap<TierName, Arc<Tier<RamEngine>>>,
+    /// With the expression of the first stack that used it.
+    tiers: HashMap<TierName, (String, Arc<Tier<RamEngine>>)>,
 }
 
 /// What makes two tiers the same: cache, store and settings.
@@ -85,7 +88,7 @@ impl Engines {
             ([Layer::Sqlite { file }], None) => Ok(self.store(plan, file)?),
             ([Layer::Ram { size_bytes }, Layer::Sqlite { file }], Some(tier)) => {
                 let name = tier_name(&prefix.key, *size_bytes, file, tier);
-                if let Some(tier) = self.tiers.get(&name) {
+                if let Some((_, tier)) = self.tiers.get(&name) {
                     return Ok(tier.clone());
                 }
                 let cache = self.ram(plan, &prefix.key, *size_bytes);
@@ -93,7 +96,7 @@ impl Engines {
                 let made = Tier::new(self.services.clone(), cache, store, tier_options(tier))
                     .map_err(|error| anyhow!("{error}"))?;
                 let made = Arc::new(made);
-                self.tiers.insert(name, made.clone());
+                self.tiers.insert(name, (prefix.stack.to_string(), made.clone()));
                 Ok(made)
             }
             _ => Err(anyhow!("this combination of engines cannot be built")),
@@ -126,6 +129,11 @@ impl Engines {
         self.shared_ram.iter().chain(self.own_ram.values()).cloned().collect()
     }
 
+    /// The store files that `plan` uses and that are not open yet.
+    pub fn missing_stores(&self, plan: &Plan) -> Vec<PathBuf> {
+        used(plan).stores.into_iter().filter(|file| !self.stores.contains_key(file)).collect()
+    }
+
     /// Takes out the engines that `plan` no longer uses. They are closed once no worker uses them.
     pub fn retire(&mut self, plan: &Plan) -> Retired {
         let used = used(plan);
@@ -140,21 +148,21 @@ impl Engines {
         self.stores.retain(|file, store| {
             let stays = used.stores.contains(file);
             if !stays {
-                retired.leaves.push(store.clone());
+                retired.stores.push((file.clone(), store.clone()));
             }
             stays
         });
         self.own_ram.retain(|name, ram| {
             let stays = used.own_ram.contains(name);
             if !stays {
-                retired.leaves.push(ram.clone());
+                retired.rams.push(ram.clone());
             }
             stays
         });
         if !used.shared_ram
             && let Some(ram) = self.shared_ram.take()
         {
-            retired.leaves.push(ram);
+            retired.rams.push(ram);
         }
         retired
     }
@@ -163,9 +171,9 @@ impl Engines {
     pub fn retire_all(&mut self) -> Retired {
         let mut retired = Retired { stop: true, ..Retired::default() };
         retired.tiers.extend(self.tiers.drain().map(|(_, tier)| tier));
-        retired.leaves.extend(self.stores.drain().map(|(_, store)| store as Arc<dyn Engine>));
-        retired.leaves.extend(self.own_ram.drain().map(|(_, ram)| ram as Arc<dyn Engine>));
-        retired.leaves.extend(self.shared_ram.take().map(|ram| ram as Arc<dyn Engine>));
+        retired.stores.extend(self.stores.drain());
+        retired.rams.extend(self.own_ram.drain().map(|(_, ram)| ram));
+        retired.rams.extend(self.shared_ram.take());
         retired
     }
 }
@@ -173,29 +181,60 @@ impl Engines {
 /// Engines out of service, to be closed.
 #[derive(Default)]
 pub struct Retired {
-    tiers: Vec<Arc<Tier<RamEngine>>>,
-    leaves: Vec<Arc<dyn Engine>>,
+    tiers: Vec<(String, Arc<Tier<RamEngine>>)>,
+    stores: Vec<(PathBuf, Arc<SqliteEngine>)>,
+    rams: Vec<Arc<RamEngine>>,
     /// Whether the server stops; otherwise stores may go on serving other stacks.
     stop: bool,
 }
 
+/// An engine that could not bring down what it had accepted.
+#[derive(Debug)]
+pub struct NotClosed {
+    /// The stack or the file.
+    pub name: String,
+    /// Why, for the log.
+    pub why: String,
+}
+
+impl NotClosed {
+    fn new(name: impl Into<String>, error: &EngineError) -> Self {
+        let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        NotClosed { name: name.into(), why: format!("{error}{cause}") }
+    }
+}
+
+impl fmt::Display for NotClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.why)
+    }
+}
+
 impl Retired {
-    /// Whether there is nothing to close.
-    pub fn is_empty(&self) -> bool {
-        self.tiers.is_empty() && self.leaves.is_empty()
+    /// The files of the stores among them, as the plan names them.
+    pub fn store_files(&self) -> Vec<PathBuf> {
+        self.stores.iter().map(|(file, _)| file.clone()).collect()
     }
 
     /// Brings what was accepted to its level: the tiers first, then what they stand on. Blocks.
     /// The errors name what could not be brought down.
-    pub fn close(self) -> Vec<EngineError> {
+    pub fn close(self) -> Vec<NotClosed> {
         let mut errors = Vec::new();
-        for tier in self.tiers {
-            errors.extend(tier.close().err());
+        let mut note = |name: &str, outcome: Result<(), EngineError>| {
+            errors.extend(outcome.err().map(|error| NotClosed::new(name, &error)));
+        };
+        for (expression, tier) in self.tiers {
+            note(&expression, tier.close());
             if self.stop {
-                errors.extend(tier.list_cached_keys().err());
+                note(&expression, tier.list_cached_keys());
             }
         }
-        errors.extend(self.leaves.into_iter().filter_map(|leaf| leaf.close().err()));
+        for (file, store) in self.stores {
+            note(&file.display().to_string(), store.close());
+        }
+        for ram in self.rams {
+            note("ram", ram.close());
+        }
         errors
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod cli;
+mod closing;
 pub mod config;
 mod log;
 mod metrics;

@@ -9,6 +9,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+/// The target of lines that answer what was asked by hand, such as a reload: written at every verbosity.
+pub const TOLD: &str = "larder::told";
+
 /// The level in force, which a client's `verbosity` command may change.
 #[derive(Clone)]
 pub struct Verbosity(Arc<State>);
@@ -35,12 +38,15 @@ impl Verbosity {
     }
 }
 
-/// Starts the log: 0 warnings and errors, 1 what changes, 2 each connection, 3 everything.
+/// Starts the log: 0 warnings, errors and what a reload did, 1 what changes, 2 each connection, 3 everything.
 pub fn start(level: u32) -> Verbosity {
     let verbosity = Verbosity(Arc::new(State { first: level, followed: OnceLock::new() }));
     let filter = {
         let verbosity = verbosity.clone();
-        dynamic_filter_fn(move |metadata, _| *metadata.level() <= verbosity.filter())
+        dynamic_filter_fn(move |metadata, _| {
+            let is_told = metadata.target() == TOLD && *metadata.level() <= LevelFilter::INFO;
+            is_told || *metadata.level() <= verbosity.filter()
+        })
     };
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let lines =

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use larder_engine::Services;
@@ -14,13 +14,17 @@ use larder_ram::RamEngine;
 use larder_server::{Bound, ListenAddress, Server, Setup, StopRequest};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use crate::build::{Engines, Retired};
+use crate::build::{Engines, NotClosed, Retired};
 use crate::cli;
+use crate::closing::Closing;
 use crate::config::{Host, Layer, Listener, Moved, Options, Plan, Program, TcpAddress};
 use crate::{log, metrics};
 
 /// How often a reload looks whether the engines it replaced are still in use.
 const RETIRE_PERIOD: Duration = Duration::from_millis(100);
+
+/// How long a reload waits for a store that it needs and that an earlier one is still closing.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the main thread waits for.
 enum Event {
@@ -28,6 +32,8 @@ enum Event {
     Stop(&'static str),
     /// Read the configuration again.
     Reload,
+    /// Engines of an earlier reload are closed: the number of that work.
+    Closed(u64),
 }
 
 /// Runs the server until it is told to stop. Failure also when accepted writes could not be brought down.
@@ -68,15 +74,27 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
             .with_context(|| format!("metrics: cannot listen on {address}"))?;
         tracing::info!("metrics on http://{bound}/metrics, readiness on http://{bound}/ready");
     }
-    watch_signals(events_sender)?;
+    watch_signals(events_sender.clone())?;
     announce(&plan, program, &listening);
-    let reason = Running { plan, options, program, engines: &mut engines, server: &server }.wait(&events);
+    let mut closing = Closing::default();
+    let running = Running {
+        plan,
+        options,
+        program,
+        engines: &mut engines,
+        server: &server,
+        closing: &mut closing,
+        events: events_sender,
+        waits_until: None,
+    };
+    let reason = running.wait(&events);
     tracing::info!("{reason}: stopping");
     server.stop();
-    let errors = engines.retire_all().close();
+    // A tier that a reload replaced may stand on a store that is still in use.
+    let mut errors = closing.finish();
+    errors.extend(engines.retire_all().close());
     for error in &errors {
-        tracing::error!("the stop is not clean: {error:?}");
-        eprintln!("larder: the stop is not clean: {error}");
+        tracing::error!("the stop is not clean: {error}");
     }
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -222,22 +240,62 @@ struct Running<'a> {
     program: Program,
     engines: &'a mut Engines,
     server: &'a Server,
+    /// Engines of earlier reloads that are still being closed.
+    closing: &'a mut Closing,
+    events: Sender<Event>,
+    /// A reload waits for one of them, until then at most.
+    waits_until: Option<Instant>,
 }
 
 impl Running<'_> {
     /// Serves until the stop; why it came.
     fn wait(mut self, events: &Receiver<Event>) -> &'static str {
         loop {
-            match events.recv() {
+            let event = match self.waits_until {
+                None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(until) => events.recv_timeout(until.saturating_duration_since(Instant::now())),
+            };
+            match event {
                 Ok(Event::Stop(reason)) => return reason,
-                Ok(Event::Reload) => self.reload(),
-                Err(_) => return "every source of signals is gone",
+                Ok(Event::Reload) => self.reload(Instant::now() + CLOSING_PATIENCE),
+                Ok(Event::Closed(number)) => {
+                    self.closing.ended(number);
+                    self.reload_again();
+                }
+                Err(RecvTimeoutError::Timeout) => self.reload_again(),
+                Err(RecvTimeoutError::Disconnected) => return "every source of signals is gone",
             }
         }
     }
 
-    /// Applies the configuration whole, or says why not and changes nothing.
-    fn reload(&mut self) {
+    /// Goes on with a reload that waits, if one does.
+    fn reload_again(&mut self) {
+        if let Some(until) = self.waits_until {
+            self.reload(until);
+        }
+    }
+
+    /// Whether a store that `plan` needs is still being closed, and the reload is to be tried again when it is.
+    fn must_wait(&mut self, plan: &Plan, until: Instant) -> bool {
+        let missing = self.engines.missing_stores(plan);
+        let Some(file) = self.closing.holds(&missing) else { return false };
+        let file = file.display();
+        if Instant::now() < until {
+            tracing::info!("reload: waits until {file} is closed, which an earlier reload took out of use");
+            self.waits_until = Some(until);
+        } else {
+            tracing::error!(
+                "reload refused, nothing changed: {file} is still being closed by this server, since an earlier \
+                 reload took it out of use; send SIGHUP again later"
+            );
+        }
+        true
+    }
+
+    /// Applies the configuration whole, or says why not and changes nothing. Waits for a store that is being closed
+    /// until `until`; meanwhile everything is served as before.
+    fn reload(&mut self, until: Instant) {
+        self.waits_until = None;
         let Some(file) = &self.options.config else {
             tracing::warn!(
                 "reload: the server was started without --config, so there is nothing to read again"
@@ -262,7 +320,10 @@ impl Running<'_> {
             }
         };
         if changes.list.is_empty() {
-            tracing::warn!("reload: {file} means what is running already");
+            tracing::info!(target: log::TOLD, "reload: {file} means what is running already");
+            return;
+        }
+        if self.must_wait(&plan, until) {
             return;
         }
         let setup = match self.engines.setup(&plan) {
@@ -270,7 +331,9 @@ impl Running<'_> {
             Err(error) => {
                 tracing::error!("reload refused, nothing changed: {error:#}");
                 // What was opened for the refused plan is not used.
-                close_retired(self.engines.retire(&self.plan));
+                for error in self.engines.retire(&self.plan).close() {
+                    tracing::error!("an engine that is not used could not be closed cleanly: {error}");
+                }
                 return;
             }
         };
@@ -283,10 +346,20 @@ impl Running<'_> {
         forget(&rams, moved.iter());
         self.server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
         for change in &changes.list {
-            tracing::warn!("reload: {change}");
+            tracing::info!(target: log::TOLD, "reload: {change}");
         }
-        finish_when_unused(old, rams, moved, self.engines.retire(&plan));
+        let retired = self.engines.retire(&plan);
         self.plan = plan;
+        let events = self.events.clone();
+        let begun = self.closing.begin(retired.store_files(), move |number| {
+            let errors = finish_when_unused(old, &rams, &moved, retired);
+            // Nobody listens any more once the server stops, which then waits for the end of this thread.
+            drop(events.send(Event::Closed(number)));
+            errors
+        });
+        if let Err(error) = begun {
+            tracing::error!("reload: no thread could be started to close what is no longer used: {error}");
+        }
     }
 }
 
@@ -300,21 +373,18 @@ fn forget<'a>(rams: &[Arc<RamEngine>], moved: impl Iterator<Item = &'a Moved>) {
     }
 }
 
-/// Closes engines in the background once no worker holds the setup that used them, so that nothing comes by the old
+/// Closes engines once no worker holds the setup that used them, so that nothing comes by the old
 /// routes any more. Until then a copy may still have been made by one; an item that is in RAM only is not touched.
-fn finish_when_unused(old: Arc<Setup>, rams: Vec<Arc<RamEngine>>, moved: Vec<Moved>, retired: Retired) {
-    std::thread::spawn(move || {
-        while Arc::strong_count(&old) > 1 {
-            std::thread::sleep(RETIRE_PERIOD);
-        }
-        drop(old);
-        forget(&rams, moved.iter().filter(|moved| moved.to_store));
-        close_retired(retired);
-    });
-}
-
-fn close_retired(retired: Retired) {
-    for error in retired.close() {
-        tracing::error!("an engine that is no longer used could not be closed cleanly: {error:?}");
+fn finish_when_unused(
+    old: Arc<Setup>,
+    rams: &[Arc<RamEngine>],
+    moved: &[Moved],
+    retired: Retired,
+) -> Vec<NotClosed> {
+    while Arc::strong_count(&old) > 1 {
+        std::thread::sleep(RETIRE_PERIOD);
     }
+    drop(old);
+    forget(rams, moved.iter().filter(|moved| moved.to_store));
+    retired.close()
 }

@@ -124,16 +124,41 @@ fn a_key_that_comes_under_another_stack_is_looked_up_there() {
         assert_eq!(client.get("user:1").as_deref(), Some("old"), "round {round}");
         client.ask("incr user:2 1\r\nappend user:2 0 0 1\r\nx\r\n", "NOT_FOUND\r\nNOT_STORED\r\n");
         assert_eq!(client.get("session:1").as_deref(), Some("stays"));
-        // The store of a prefix that is gone is closed in the background; then it can be opened again.
-        until("users.db to be free", || store_is_free(&configured).then_some(()));
     }
 }
 
-/// Whether no process has the store of users open.
-fn store_is_free(configured: &Configured) -> bool {
-    let lock = configured.file.with_file_name("data").join("users.lock");
-    // Opening it anew and closing it again leaves it free.
-    std::fs::File::open(lock).unwrap().try_lock().is_ok()
+/// The store of a prefix that is gone is closed in the background; wanted again at once, it is waited for.
+#[test]
+fn a_prefix_that_comes_back_at_once_finds_its_items() {
+    const ITEMS: usize = 3000;
+    let with_jobs =
+        format!("{TWO}\n[[prefix]]\nkey = \"job:\"\nstack = \"ram > sqlite(jobs.db, write=behind)\"\n");
+    let configured = Configured::start(&with_jobs);
+    let mut client = configured.server.connect();
+    for number in 0..ITEMS {
+        client.set(&format!("job:{number}"), &"v".repeat(1000));
+    }
+    for _ in 0..3 {
+        configured.reload(TWO, "\"job:\" removed");
+        configured.reload(&with_jobs, "\"job:\" added");
+        for number in (0..ITEMS).step_by(100) {
+            assert!(client.get(&format!("job:{number}")).is_some(), "job:{number}");
+        }
+    }
+    // And a stop waits for what is being closed.
+    configured.reload(TWO, "\"job:\" removed");
+    let (status, log) = configured.server.stop();
+    assert!(status.success() && !log.contains("refused"), "{log}");
+}
+
+#[test]
+fn what_a_reload_did_is_told_at_every_verbosity() {
+    let quiet = TWO.replace("verbosity = 1", "verbosity = 0");
+    let configured = Configured::start(&quiet);
+    configured.reload(&format!("{quiet}\n[[prefix]]\nkey = \"x:\"\nstack = \"ram\"\n"), "\"x:\" added");
+    let log = configured.server.log();
+    let line = log.lines().find(|line| line.contains("added")).expect("a line tells");
+    assert!(line.contains("INFO"), "{line}");
 }
 
 struct Over<'a>(&'a AtomicBool);
