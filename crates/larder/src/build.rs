@@ -93,8 +93,13 @@ impl Engines {
                 }
                 let cache = self.ram(plan, &prefix.key, *size_bytes);
                 let store = self.store(plan, file)?;
-                let made = Tier::new(self.services.clone(), cache, store, tier_options(tier))
-                    .map_err(|error| anyhow!("{error}"))?;
+                let made = Tier::new(
+                    self.services.clone(),
+                    cache,
+                    store,
+                    tier_options(prefix.stack.to_string(), tier),
+                )
+                .map_err(|error| anyhow!("{error}"))?;
                 let made = Arc::new(made);
                 self.tiers.insert(name, (prefix.stack.to_string(), made.clone()));
                 Ok(made)
@@ -270,8 +275,9 @@ fn used(plan: &Plan) -> Used {
     used
 }
 
-fn tier_options(tier: &config::Tier) -> TierOptions {
+fn tier_options(name: String, tier: &config::Tier) -> TierOptions {
     TierOptions {
+        name: name.into(),
         write: match &tier.write {
             Write::Through => larder_tier::Write::Through,
             Write::Behind { dirty_bytes_max, dirty_age_max } => larder_tier::Write::Behind(Behind {

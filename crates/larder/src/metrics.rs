@@ -21,9 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest request that is read, in bytes.
 const REQUEST_BYTES_MAX: u64 = 8 << 10;
 
-/// Starts serving on the first of these addresses, from a thread of its own; the address bound.
-pub fn start(addresses: &[SocketAddr], shared: Arc<Shared>) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(addresses)?;
+/// Serves on a bound socket, from a thread of its own; the address.
+pub fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<SocketAddr> {
     let bound = listener.local_addr()?;
     std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
         for client in listener.incoming() {

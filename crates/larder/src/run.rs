@@ -1,7 +1,7 @@
 //! Running the server: from a plan to a clean exit.
 
-use std::io::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io::{ErrorKind, Write as _};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,6 +60,7 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     // Addresses before stores: a taken port is known before anything is created.
     let bound = Bound::bind(server_options(&plan)?).map_err(|error| anyhow!("{error}"))?;
     let listening = bound.names();
+    let metrics_listener = plan.metrics.as_ref().map(bind_metrics).transpose()?;
     let services = Services::system();
     let mut engines = Engines::new(services.clone());
     let setup = engines.setup(&plan)?;
@@ -68,10 +69,9 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
         .map_err(|error| anyhow!("{error}"))?;
     server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
     verbosity.follow(server.shared().verbosity().clone());
-    if let Some(address) = &plan.metrics {
-        let addresses = resolve(address)?;
-        let bound = metrics::start(&addresses, server.shared().clone())
-            .with_context(|| format!("metrics: cannot listen on {address}"))?;
+    if let Some(listener) = metrics_listener {
+        let bound = metrics::start(listener, server.shared().clone())
+            .context("metrics: cannot be served; run larder without --metrics, or with fewer threads")?;
         tracing::info!("metrics on http://{bound}/metrics, readiness on http://{bound}/ready");
     }
     watch_signals(events_sender.clone())?;
@@ -155,6 +155,19 @@ fn server_options(plan: &Plan) -> anyhow::Result<larder_server::Options> {
     })
 }
 
+fn bind_metrics(address: &TcpAddress) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(&resolve(address)?[..]).map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => {
+                "another server has this address; stop it, or choose another with --metrics"
+            }
+            ErrorKind::PermissionDenied => "choose a port above 1023 with --metrics",
+            _ => "choose another address with --metrics",
+        };
+        anyhow!("metrics: cannot listen on {address}: {error}; {advice}")
+    })
+}
+
 /// The socket addresses an address of the plan stands for.
 fn resolve(address: &TcpAddress) -> anyhow::Result<Vec<SocketAddr>> {
     let port = address.port;
@@ -163,7 +176,7 @@ fn resolve(address: &TcpAddress) -> anyhow::Result<Vec<SocketAddr>> {
         Host::All => {
             let mut all = vec![SocketAddr::from(([0, 0, 0, 0], port))];
             // A machine may have no IPv6; a port the system chooses could not be the same on both.
-            if port != 0 && std::net::TcpListener::bind("[::1]:0").is_ok() {
+            if port != 0 && TcpListener::bind("[::1]:0").is_ok() {
                 all.push(SocketAddr::from(([0; 16], port)));
             }
             Ok(all)

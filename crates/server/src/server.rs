@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
@@ -41,23 +42,45 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Listen { address, source } => {
-                write!(f, "cannot listen on {address}: {source}")?;
-                match source.kind() {
-                    io::ErrorKind::AddrInUse => write!(
-                        f,
-                        "; another server has this address (stop it, or choose another port with -p PORT)"
-                    ),
-                    io::ErrorKind::PermissionDenied => {
-                        write!(f, "; choose a port above 1023 or a folder this user may write to")
-                    }
-                    io::ErrorKind::AddrNotAvailable => {
-                        write!(f, "; this machine has no such address (see `ip address`)")
-                    }
-                    _ => Ok(()),
-                }
+                let advice = match address.strip_prefix("unix:") {
+                    Some(path) => unix_advice(path, source.kind()),
+                    None => tcp_advice(source.kind()).to_owned(),
+                };
+                write!(f, "cannot listen on {address}: {source}; {advice}")
             }
             StartError::Thread(source) => write!(f, "cannot start a thread: {source}"),
         }
+    }
+}
+
+fn tcp_advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "another server has this address (stop it, or choose another port with -p PORT)"
+        }
+        io::ErrorKind::PermissionDenied => "choose a port above 1023",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address (see `ip address`)",
+        _ => "choose another address with -l",
+    }
+}
+
+fn unix_advice(path: &str, kind: io::ErrorKind) -> String {
+    let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).display();
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "another server answers on this socket (stop it, or choose another path with -s PATH)".to_owned()
+        }
+        io::ErrorKind::NotFound => {
+            format!("the folder {folder} does not exist (make it, or choose another path with -s PATH)")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "this user may not write to {folder} (give it the right, or choose another path with -s PATH)"
+            )
+        }
+        io::ErrorKind::AlreadyExists => "move it away, or choose another path with -s PATH".to_owned(),
+        _ => "choose another path with -s PATH".to_owned(),
     }
 }
 

@@ -115,7 +115,7 @@ fn copy(
 /// A draft that was just made is not damaged, the disk below it is full or broken; damage is the source's.
 fn of_either(from: &Path, draft: &Path, error: rusqlite::Error) -> OpenError {
     match OpenError::sqlite(from, error) {
-        OpenError::Sqlite { source, .. } => OpenError::sqlite(draft, source),
+        OpenError::Sqlite { cause, .. } => OpenError::sqlite(draft, cause),
         damaged => damaged,
     }
 }

@@ -89,22 +89,22 @@ pub enum OpenError {
         more: u64,
     },
     /// The disk, the folder or the rights on them.
-    #[error("{path}: {source}. {advice}")]
+    #[error("{path}: {said}. {advice}")]
     Disk {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        said: String,
         /// What to do.
         advice: &'static str,
     },
     /// SQLite refused for another reason.
-    #[error("{path}: {source}. {advice}")]
+    #[error("{path}: {cause}. {advice}")]
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
+        /// What SQLite said; a part of the text, so it is not told as the source again.
+        cause: rusqlite::Error,
         /// What to do.
         advice: &'static str,
     },
@@ -148,7 +148,11 @@ impl OpenError {
             io::ErrorKind::StorageFull => "The disk is full; make room",
             _ => "Check the disk, or name another folder with --data",
         };
-        OpenError::Disk { path: path.into(), source, advice }
+        let path = path.into();
+        // A disk's errors begin with their path, which need not be said twice.
+        let said = source.to_string();
+        let said = said.strip_prefix(&format!("{}: ", path.display())).map(str::to_owned).unwrap_or(said);
+        OpenError::Disk { path, said, advice }
     }
 
     /// An error of SQLite while opening or reading `path`.
@@ -166,7 +170,7 @@ impl OpenError {
             }
             _ => "Check the disk",
         };
-        OpenError::Sqlite { path, source, advice }
+        OpenError::Sqlite { path, cause: source, advice }
     }
 }
 

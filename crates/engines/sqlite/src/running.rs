@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::database::{self, Connector};
 use crate::error::OpenError;
 use crate::flushes::{Board, Flushes};
+use crate::header;
 use crate::journal;
 use crate::kept::blob;
 use crate::options::SqliteOptions;
@@ -73,6 +74,8 @@ impl Running {
     pub fn start(services: Services, options: SqliteOptions) -> Result<Running, OpenError> {
         database::check_library()?;
         let disk = services.disk.clone();
+        // A file of somebody else's is refused before so much as a lock file is made beside it.
+        header::read(&*disk, &options.path())?;
         database::make_folder(&*disk, &options)?;
         let lock = lock(&*disk, &options)?;
         database::prepare(&services, &options)?;

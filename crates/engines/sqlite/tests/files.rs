@@ -70,6 +70,7 @@ fn foreign_files_are_left_alone() {
     fs::write(&path, b"dear diary").unwrap();
     let error = leaves_alone(folder.path());
     assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "not even a lock file is made");
     fs::remove_file(&path).unwrap();
     Connection::open(&path)
         .unwrap()
@@ -236,7 +237,7 @@ fn a_folder_that_is_a_file_is_named() {
     let folder = home.path().join("data");
     fs::write(&folder, b"").unwrap();
     let text = refusal(options(&folder)).to_string();
-    assert!(text.contains(folder.to_str().unwrap()), "{text}");
+    assert_eq!(text.matches(folder.to_str().unwrap()).count(), 1, "named once: {text}");
 }
 
 #[test]

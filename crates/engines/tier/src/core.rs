@@ -246,7 +246,7 @@ impl<C: Cache + ?Sized> Core<C> {
             }
             Err(error) => {
                 count(&self.counters.cache_errors);
-                tracing::warn!(%error, "the cache failed to take a copy");
+                tracing::warn!(stack = %self.options.name, %error, "the cache failed to take a copy");
                 if wrote { self.forget(asker, key).await } else { Ok(()) }
             }
         }
@@ -257,7 +257,7 @@ impl<C: Cache + ?Sized> Core<C> {
         let forgotten = answer(self.cache.invalidate(&asker.context(self.now()), key.cached())).await;
         forgotten.map_err(|error| {
             count(&self.counters.cache_errors);
-            tracing::error!(%error, "the cache could not be told that a key has changed");
+            tracing::error!(stack = %self.options.name, %error, "the cache could not be told that a key has changed");
             EngineError::caused(
                 ErrorKind::OutcomeUnknown,
                 "the store has answered, but the cache above it could not be told",

@@ -39,8 +39,10 @@ impl Write {
 }
 
 /// Options of a tier.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TierOptions {
+    /// What the log calls it: the expression of its stack.
+    pub name: Box<str>,
     /// Through or behind.
     pub write: Write,
     /// How long the cache remembers that the store has no such item, in seconds; 0: it does not.
@@ -58,6 +60,7 @@ pub struct TierOptions {
 impl Default for TierOptions {
     fn default() -> Self {
         TierOptions {
+            name: "tier".into(),
             write: Write::Through,
             negative_ttl_seconds: 1,
             fresh_seconds: None,

@@ -127,7 +127,7 @@ impl<C: Cache + ?Sized> Core<C> {
 
     fn cache_failed(&self, error: &EngineError) {
         count(&self.counters.cache_errors);
-        tracing::warn!(%error, "the cache failed to look a key up; asking the store");
+        tracing::warn!(stack = %self.options.name, %error, "the cache failed to look a key up; asking the store");
     }
 
     /// Goes on when a cache that takes its time has answered.

@@ -93,7 +93,8 @@ impl<C: Cache + ?Sized> Core<C> {
         let items = self.warm_up.items.load(Ordering::Relaxed);
         let bytes = self.warm_up.bytes.load(Ordering::Relaxed);
         let seconds = (timer.elapsed() - began).as_secs_f32();
-        tracing::info!(items, bytes, seconds, end = self.warm_up.word(), "the cache was warmed up");
+        let stack = &self.options.name;
+        tracing::info!(%stack, items, bytes, seconds, end = self.warm_up.word(), "the cache was warmed up");
     }
 
     async fn warm_pages(&self, asker: &Asker, timer: &Timer, orders: &Orders) -> WarmState {
@@ -115,7 +116,11 @@ impl<C: Cache + ?Sized> Core<C> {
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::warn!(%error, "warming up has ended: the store failed");
+                    let stack = &self.options.name;
+                    tracing::warn!(
+                        %stack, %error,
+                        "warming up has ended early: the store failed; what is not in the cache is read when it is asked for"
+                    );
                     return WarmState::Failed;
                 }
             };
@@ -128,7 +133,7 @@ impl<C: Cache + ?Sized> Core<C> {
             if now >= logged_at + LOG_EVERY {
                 logged_at = now;
                 let items = self.warm_up.items.load(Ordering::Relaxed);
-                tracing::info!(items, "warming up the cache");
+                tracing::info!(stack = %self.options.name, items, "warming up the cache");
             }
             timer.sleep((now - began).max(REST_MIN)).await;
         }

@@ -67,12 +67,34 @@ fn a_taken_unix_socket() {
     let socket = folder.path().join("socket");
     let launch = Launch::bare().args(["--store", "ram", "-s"]).arg(&socket);
     let server = launch.start();
-    assert_says(&launch.refusal(), &["socket", "in use"]);
+    let said = launch.refusal();
+    assert_says(&said, &["socket", "in use", "-s PATH"]);
+    assert!(!said.contains("-p"), "a path is no port: {said}");
     Client::unix(&socket).set("still", "served");
     server.stop_cleanly();
     fs::write(&socket, "a file").unwrap();
     assert_says(&launch.refusal(), &["socket"]);
     assert_eq!(fs::read(&socket).unwrap(), b"a file");
+}
+
+#[test]
+fn a_unix_socket_in_a_folder_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("absent/socket");
+    let said = Launch::bare().args(["--store", "ram", "-s"]).arg(&socket).refusal();
+    let absent = format!("the folder {} does not exist", folder.path().join("absent").display());
+    assert_says(&said, &[&absent, "-s PATH"]);
+}
+
+#[test]
+fn a_taken_port_of_metrics() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("data");
+    let said = Launch::new("ram > sqlite", &folder).args(["--metrics", &address]).refusal();
+    assert_says(&said, &["metrics", &address, "in use", "stop it", "--metrics"]);
+    assert!(!folder.exists(), "nothing is created before the addresses are known to be free");
 }
 
 #[test]
@@ -109,7 +131,9 @@ fn a_folder_that_may_not_be_written() {
         fs::remove_file(data.join("probe")).unwrap();
     }
     let launch = if is_root { launch.user(NOBODY) } else { launch };
-    assert_says(&launch.refusal(), &[&data.display().to_string(), "denied", "--data"]);
+    let said = launch.refusal();
+    assert_says(&said, &[&data.display().to_string(), "denied", "--data"]);
+    assert_eq!(said.matches("denied").count(), 1, "said once: {said}");
     assert!(content(&data).is_empty());
 }
 
@@ -122,6 +146,7 @@ fn a_file_that_is_no_database() {
     )
     .unwrap();
     assert_refused_and_untouched(data.path(), &["larder.db", "left as it is"]);
+    assert!(!data.path().join("larder.lock").exists(), "not even a lock file is made");
 }
 
 #[test]

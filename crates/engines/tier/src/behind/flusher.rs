@@ -200,7 +200,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
                 Ok(ids) => core.behind().ids.add(ids),
                 Err(error) => {
                     core.behind().note_error(&error);
-                    tracing::warn!(%error, "the store did not reserve CAS ids; trying again");
+                    tracing::warn!(stack = %core.options.name, %error, "the store did not reserve CAS ids; trying again");
                     timer.sleep(PAUSE_MAX.min(core.behind().options.wait)).await;
                 }
             }
@@ -400,7 +400,12 @@ impl Progress {
         if self.logged_at.get().is_none_or(|at| now >= at + LOG_EVERY) {
             self.logged_at.set(Some(now));
             let queued_bytes = behind.room.bytes();
-            tracing::error!(%error, queued_bytes, "the store refuses queued writes; they are kept and tried again");
+            tracing::error!(
+                stack = %core.options.name,
+                %error,
+                queued_bytes,
+                "the store refuses queued writes; they are kept and tried again"
+            );
         }
         fate
     }
