@@ -80,7 +80,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDR", help_heading = "Running")]
     pub metrics: Option<String>,
 
-    /// Say more: -v warnings, -vv also commands and answers, -vvv also states
+    /// Say more: -v what changes, -vv also each connection, -vvv everything
     #[arg(short = 'v', long, action = ArgAction::Count, help_heading = "Running")]
     pub verbose: u8,
 }
