@@ -36,6 +36,15 @@ pub struct EngineNode {
     pub span: Range<usize>,
 }
 
+/// What could be read of an expression.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// The engines, uppermost first; an argument with a mistake is left out of its engine.
+    pub engines: Vec<EngineNode>,
+    /// What could not be read. If empty, the engines are all there is.
+    pub errors: Vec<SyntaxError>,
+}
+
 /// One argument as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArgumentNode {
@@ -63,12 +72,14 @@ fn is_word_char(c: char) -> bool {
     !c.is_whitespace() && !matches!(c, '>' | '(' | ')' | ',' | '=' | '\'' | '"')
 }
 
-/// The engines of an expression, uppermost first, or its mistakes. A mistake inside an argument does not hide
-/// those of the next.
-pub fn parse(text: &str) -> Result<Vec<EngineNode>, Vec<SyntaxError>> {
-    let mut parser = Parser { tokens: lex(text)?, next: 0, end: text.len(), errors: Vec::new() };
+/// The engines of an expression and its mistakes. A mistake inside an argument does not hide those of the next.
+pub fn parse(text: &str) -> Parsed {
+    let (tokens, unclosed) = lex(text);
+    let mut parser = Parser { tokens, next: 0, end: text.len(), errors: Vec::new() };
     let engines = parser.stack();
-    if parser.errors.is_empty() { Ok(engines) } else { Err(parser.errors) }
+    // What is missing behind an unclosed quote may stand in it.
+    let errors = unclosed.map_or(parser.errors, |unclosed| vec![unclosed]);
+    Parsed { engines, errors }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +102,8 @@ impl Token {
     }
 }
 
-fn lex(text: &str) -> Result<Vec<Token>, Vec<SyntaxError>> {
+/// The tokens, up to a quote that is not closed.
+fn lex(text: &str) -> (Vec<Token>, Option<SyntaxError>) {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
@@ -101,10 +113,8 @@ fn lex(text: &str) -> Result<Vec<Token>, Vec<SyntaxError>> {
             let inside = &text[at + 1..];
             let Some(len) = inside.find(c) else {
                 let problem = format!("the quote {c} is not closed");
-                return Err(vec![SyntaxError {
-                    span: at..text.len(),
-                    objection: objection(problem, format!("write another {c} where the text ends")),
-                }]);
+                let objection = objection(problem, format!("write another {c} where the text ends"));
+                return (tokens, Some(SyntaxError { span: at..text.len(), objection }));
             };
             let span = at..at + len + 2;
             at = span.end;
@@ -120,7 +130,7 @@ fn lex(text: &str) -> Result<Vec<Token>, Vec<SyntaxError>> {
             at += 1;
         }
     }
-    Ok(tokens)
+    (tokens, None)
 }
 
 struct Parser {
@@ -172,9 +182,10 @@ impl Parser {
             return engines;
         }
         loop {
-            match self.engine() {
-                Some(engine) => engines.push(engine),
-                None => return engines,
+            let Some((engine, is_closed)) = self.engine() else { return engines };
+            engines.push(engine);
+            if !is_closed {
+                return engines;
             }
             if self.eat('>') {
                 continue;
@@ -193,7 +204,8 @@ impl Parser {
         }
     }
 
-    fn engine(&mut self) -> Option<EngineNode> {
+    /// An engine, and whether its bracket is closed, if it has one.
+    fn engine(&mut self) -> Option<(EngineNode, bool)> {
         let Some(name) = self.eat_word() else {
             let side = if self.next == 0 { "above" } else { "below" };
             let problem = match self.peek() {
@@ -204,20 +216,20 @@ impl Parser {
             return None;
         };
         let mut span = name.span.clone();
-        let mut arguments = Vec::new();
+        let (mut arguments, mut is_closed) = (Vec::new(), true);
         if self.eat('(') {
             let open = self.next - 1;
-            arguments = self.arguments(open)?;
+            (arguments, is_closed) = self.arguments(open);
             span.end = self.tokens[self.next - 1].span().end;
         }
-        Some(EngineNode { name, arguments, span })
+        Some((EngineNode { name, arguments, span }, is_closed))
     }
 
-    /// The arguments up to and including `)`; `None` if there is no `)` to go on from.
-    fn arguments(&mut self, open: usize) -> Option<Vec<ArgumentNode>> {
+    /// The arguments up to and including `)`, and whether there was one to go on from.
+    fn arguments(&mut self, open: usize) -> (Vec<ArgumentNode>, bool) {
         let mut arguments = Vec::new();
         if self.eat(')') {
-            return Some(arguments);
+            return (arguments, true);
         }
         loop {
             match self.argument() {
@@ -225,12 +237,12 @@ impl Parser {
                 None => self.skip_argument(),
             }
             if self.eat(')') {
-                return Some(arguments);
+                return (arguments, true);
             }
             if !self.eat(',') {
                 let open = self.tokens[open].span();
                 self.error(open, "the bracket is not closed", "write `)` after the last argument");
-                return None;
+                return (arguments, false);
             }
         }
     }

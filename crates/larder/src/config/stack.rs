@@ -33,20 +33,20 @@ pub struct PlacedStack {
 
 /// Reads an expression; every mistake goes to the report.
 pub fn read(text: &Text, report: &mut Report) -> Option<PlacedStack> {
-    let nodes = match expression::parse(&text.text) {
-        Ok(nodes) => nodes,
-        Err(errors) => {
-            for error in errors {
-                report.object(text.place(error.span), error.objection);
-            }
-            return None;
-        }
-    };
+    let expression::Parsed { engines: nodes, errors } = expression::parse(&text.text);
+    let is_whole = errors.is_empty();
+    for error in errors {
+        report.object(text.place(error.span), error.objection);
+    }
     let mut reader = Reader { text, report, tier: TierSettings::default() };
     let engines: Vec<_> = nodes.iter().map(|node| reader.engine(node)).collect();
     let layers: Vec<_> =
         nodes.iter().zip(&engines).map(|(node, engine)| reader.layer(node, *engine)).collect();
     reader.order(&nodes, &engines);
+    if !is_whole {
+        // What belongs together may be in what could not be read.
+        return None;
+    }
     let negative_ttl = reader.tier.negative_ttl.map(|(_, place)| place);
     let tier = reader.tier(nodes.len() > 1);
     let engines: Vec<_> = engines

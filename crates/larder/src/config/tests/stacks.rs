@@ -105,8 +105,8 @@ fn grammar_mistakes() {
         ("sqlite(file=a b.db)", format!("15: `b.db` follows `a` without a comma; {LIST}")),
         ("sqlite(file=a=b)", format!("14: `=` cannot follow `a`; {SIGNS}")),
         ("sqlite(a(b))", format!("9: `(` cannot follow `a`; {SIGNS}\n12: `)` stands outside an engine's brackets; {BETWEEN}")),
-        ("sqlite(a,)", format!("10: a value is missing; {MISSING}")),
-        ("sqlite(,a)", format!("8: a value is missing; {MISSING}")),
+        ("sqlite(a.db,)", format!("13: a value is missing; {MISSING}")),
+        ("sqlite(,a.db)", format!("8: a value is missing; {MISSING}")),
         ("sqlite(=a)", format!("8: a value is missing; {MISSING}")),
         ("sqlite(write=)", format!("14: the value of `write` is missing; {MISSING}")),
         ("sqlite('a", "8: the quote ' is not closed; write another ' where the text ends".to_owned()),
@@ -154,6 +154,33 @@ fn unknown_names() {
     check_refused("ram > sqlite(behind)", "14: `behind` stands where the file should; write `write=behind`");
     check_refused("ram(1MiB, 2MiB)", "11: `size` is given twice, first as `1MiB`; keep one of them");
     check_refused("sqlite(a.db, file=b.db)", "19: `file` is given twice, first as `a.db`; keep one of them");
+}
+
+#[test]
+fn what_can_be_read_beside_a_mistake_of_grammar_is_judged() {
+    check_refused(
+        "rma(64 MiB) > sqlit(colour=red",
+        "1: unknown engine `rma`; write `ram`
+         8: `MiB` follows `64` without a comma; write `64MiB`
+         15: unknown engine `sqlit`; write `sqlite`
+         20: the bracket is not closed; write `)` after the last argument",
+    );
+    check_refused(
+        "ram > sqlite(../a.db, write= , negative_ttl=x)",
+        "14: `../a.db` leads out of the data folder; write the name of a file inside the data folder, as in larder.db, and name the folder with `data` or --data
+         30: the value of `write` is missing; write it, or remove what announces it
+         45: `x` is no duration; write a whole number and ms, s, m, h or d, as in 50ms or 5s",
+    );
+    check_refused(
+        "rma > sqlite('a.db)",
+        "1: unknown engine `rma`; write `ram`
+         14: the quote ' is not closed; write another ' where the text ends",
+    );
+    // What is not read may hold what is missed: nothing is said of it.
+    check_refused(
+        "ram > sqlite(dirty_age=1s, write behind)",
+        "34: `behind` follows `write` without a comma; write `write=behind` or `write, behind`, whichever is meant",
+    );
 }
 
 #[test]
