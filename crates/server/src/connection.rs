@@ -3,6 +3,7 @@
 //! A turn reads once into the worker's buffer, executes every request in it and writes once. A connection between
 //! requests holds no buffer; it keeps only what was cut off.
 
+mod linger;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod queue;
@@ -24,6 +25,7 @@ use crate::command::{self, Close, Needs, Turn};
 use crate::router::Routes;
 use crate::shared::Setup;
 use crate::worker::{Buffers, Entry, Seat, WorkerState};
+use linger::Linger;
 use output::Output;
 use queue::{Claim, Parked, Queue};
 use receive::Receiving;
@@ -88,6 +90,10 @@ struct Session {
     life: Life,
     /// Requests since the last time others got their turn.
     requests: u32,
+    /// All is answered; what the client still says is thrown away.
+    linger: Option<Linger>,
+    /// Something that was read is not executed and never will be.
+    dropped_input: bool,
 }
 
 /// Serves a connection until it is closed.
@@ -108,6 +114,8 @@ pub(crate) async fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, s
         replies: Replies::default(),
         life: Life::Open,
         requests: 0,
+        linger: None,
+        dropped_input: false,
         entry,
         stream,
         connection,
@@ -189,7 +197,7 @@ impl Session {
                     && self.replies.queue.is_empty()
                     && self.replies.output.is_empty()
                 {
-                    return Poll::Ready(Ok(()));
+                    return self.take_leave(task, buffers);
                 }
                 progress |= was_full;
             }
@@ -258,6 +266,7 @@ impl Session {
         if self.life == Life::Open && !input.is_empty() {
             self.input = input;
         } else {
+            self.dropped_input |= !input.is_empty();
             self.input = Vec::new();
             self.input_waits = false;
         }

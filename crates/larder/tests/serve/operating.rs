@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crate::support::wait::until;
 use crate::support::{Client, Launch, Server};
@@ -102,6 +104,44 @@ fn signals_stop_it_cleanly() {
         server.signal(signal);
         assert!(server.wait_for_exit().success());
         idle.expect_close();
+    }
+}
+
+/// A client sends on and on without waiting for answers; the stop finds requests of it unread.
+#[test]
+fn a_stop_takes_no_answer_away() {
+    for _ in 0..5 {
+        let data = tempfile::tempdir().unwrap();
+        let server = Launch::new("ram > sqlite", data.path()).start();
+        let stream = TcpStream::connect(server.address()).unwrap();
+        let mut writer = stream.try_clone().unwrap();
+        let is_over = AtomicBool::new(false);
+        let answers = thread::scope(|scope| {
+            scope.spawn(|| {
+                let request = b"set k 0 0 1\r\nx\r\n".repeat(1000);
+                // It ends when the server no longer takes anything, too.
+                while !is_over.load(Ordering::Acquire) {
+                    if writer.write_all(&request).is_err() {
+                        return;
+                    }
+                }
+            });
+            let reading = scope.spawn(|| {
+                let mut answers = Vec::new();
+                let outcome = (&stream).read_to_end(&mut answers);
+                is_over.store(true, Ordering::Release);
+                // Whatever waits in a write is let go.
+                stream.shutdown(Shutdown::Both).ok();
+                outcome.map(|_| answers)
+            });
+            let mut counter = server.connect();
+            until("some answers", || (counter.stat("cmd_set") > 5000).then_some(()));
+            server.signal(libc::SIGTERM);
+            reading.join().expect("the reader does not panic")
+        });
+        let answers = answers.expect("the connection ends, it is not reset");
+        assert!(answers.len().is_multiple_of(8) && answers.ends_with(b"STORED\r\n"), "whole answers only");
+        assert!(server.wait_for_exit().success());
     }
 }
 
