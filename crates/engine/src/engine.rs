@@ -88,6 +88,11 @@ impl MemoryUse {
 pub trait StatsSink {
     /// One line.
     fn stat(&mut self, name: &str, value: &dyn std::fmt::Display);
+
+    /// A line that counts events: it only grows, but for [`Engine::reset_stats`].
+    fn count(&mut self, name: &str, events: u64) {
+        self.stat(name, &events);
+    }
 }
 
 /// Puts a word before each name, so that the engines of a stack can be told apart.
@@ -101,6 +106,10 @@ pub struct PrefixedStats<'a> {
 impl StatsSink for PrefixedStats<'_> {
     fn stat(&mut self, name: &str, value: &dyn std::fmt::Display) {
         self.sink.stat(&format!("{}{name}", self.prefix), value);
+    }
+
+    fn count(&mut self, name: &str, events: u64) {
+        self.sink.count(&format!("{}{name}", self.prefix), events);
     }
 }
 

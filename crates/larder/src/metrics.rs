@@ -10,7 +10,7 @@ use larder_server::Shared;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
@@ -78,15 +78,17 @@ fn text(shared: &Arc<Shared>) -> String {
     registry.register_collector(Box::new(Counters(shared.clone())));
     let stacks = Family::<Vec<(String, String)>, Gauge>::default();
     let level = Family::<Vec<(String, String)>, Gauge>::default();
+    let events = Family::<Vec<(String, String)>, Counter>::default();
     for stack in shared.setup().routes.stacks() {
         let labels = vec![("stack".to_owned(), stack.expression.clone())];
         let items = i64::try_from(stack.engine.memory_use().items).unwrap_or(i64::MAX);
         stacks.get_or_create(&labels).set(items);
-        let mut sink = EngineStats { labels: &labels, family: &level };
+        let mut sink = EngineStats { labels: &labels, levels: &level, events: &events };
         stack.engine.stats(&mut sink);
     }
     registry.register("stack_items", "Items a stack keeps, expired ones not yet reclaimed included", stacks);
     registry.register("engine_stat", "Numbers of the engines, by the names of `stats larder`", level);
+    registry.register("engine_events", "What the engines count, by the names of `stats larder`", events);
     let mut text = String::new();
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
         tracing::error!("metrics: {error}");
@@ -94,19 +96,30 @@ fn text(shared: &Arc<Shared>) -> String {
     text
 }
 
-/// Turns the numbers among an engine's statistics into gauges.
+/// Turns an engine's statistics into counters, and the other numbers among them into gauges.
 struct EngineStats<'a> {
     labels: &'a [(String, String)],
-    family: &'a Family<Vec<(String, String)>, Gauge>,
+    levels: &'a Family<Vec<(String, String)>, Gauge>,
+    events: &'a Family<Vec<(String, String)>, Counter>,
+}
+
+impl EngineStats<'_> {
+    fn named(&self, name: &str) -> Vec<(String, String)> {
+        let mut labels = self.labels.to_vec();
+        labels.push(("name".to_owned(), name.to_owned()));
+        labels
+    }
 }
 
 impl larder_engine::StatsSink for EngineStats<'_> {
     fn stat(&mut self, name: &str, value: &dyn fmt::Display) {
         if let Ok(number) = value.to_string().parse::<i64>() {
-            let mut labels = self.labels.to_vec();
-            labels.push(("name".to_owned(), name.to_owned()));
-            self.family.get_or_create(&labels).set(number);
+            self.levels.get_or_create(&self.named(name)).set(number);
         }
+    }
+
+    fn count(&mut self, name: &str, events: u64) {
+        self.events.get_or_create(&self.named(name)).inc_by(events);
     }
 }
 

@@ -44,5 +44,8 @@ pub(crate) fn write(running: &Running, sink: &mut dyn StatsSink) {
         flushes.map_or((0, 0), |flushes| (flushes.in_effect.len(), flushes.waiting.len()));
     sink.stat("flushes_in_effect", &in_effect);
     sink.stat("flushes_waiting", &waiting);
-    shared.counters.each(|name, value| sink.stat(name, &value));
+    shared.counters.each(|name, value| match name.ends_with("_max") {
+        true => sink.stat(name, &value),
+        false => sink.count(name, value),
+    });
 }

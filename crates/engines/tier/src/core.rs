@@ -302,9 +302,9 @@ impl<C: Cache + ?Sized> Core<C> {
     pub fn stats(&self, sink: &mut dyn StatsSink) {
         sink.stat("tier_write", &self.options.write.word());
         sink.stat("tier_level", &self.level().word());
-        sink.stat("tier_hits", &self.counters.hits());
+        sink.count("tier_hits", self.counters.hits());
         for (name, counter) in self.counters.named() {
-            sink.stat(name, &counter.load(Ordering::Relaxed));
+            sink.count(name, counter.load(Ordering::Relaxed));
         }
         sink.stat("tier_keys_in_flight", &self.traffic.len());
         sink.stat("tier_negative_ttl_seconds", &self.options.negative_ttl_seconds);

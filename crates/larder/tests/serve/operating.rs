@@ -223,6 +223,23 @@ fn metrics_and_readiness_are_served() {
     assert_eq!(number("larder_get_misses_total"), 1.0);
     assert_eq!(number("larder_cmd_set_total"), 1.0);
     assert_eq!(number("larder_connections"), 1.0);
+    // What engines count are counters, what they hold are gauges, and nothing is both.
+    assert!(metrics.contains("# TYPE larder_engine_events counter"), "{metrics}");
+    assert!(metrics.contains("# TYPE larder_engine_stat gauge"), "{metrics}");
+    let engine = |kind: &str, name: &str| {
+        let label = format!("name=\"{name}\"");
+        metrics
+            .lines()
+            .any(|line| line.starts_with(&format!("larder_engine_{kind}{{")) && line.contains(&label))
+    };
+    for (name, is_count) in [
+        ("store:commits", true),
+        ("tier_hits", true),
+        ("store:commit_microseconds_max", false),
+        ("store:queue_bytes", false),
+    ] {
+        assert_eq!((engine("events_total", name), engine("stat", name)), (is_count, !is_count), "{name}");
+    }
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let value = line.rsplit(' ').next().unwrap_or_default();
         assert!(value.parse::<f64>().is_ok(), "each line ends in a number: {line}");

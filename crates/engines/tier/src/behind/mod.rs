@@ -160,10 +160,10 @@ impl Behind {
         sink.stat("tier_dirty_age_ms", &self.oldest_age(clock.elapsed()).as_millis());
         sink.stat("tier_dirty_age_ms_max", &self.options.dirty_age.as_millis());
         sink.stat("tier_writers_waiting", &self.room.waiting());
-        sink.stat("tier_writer_waits", &load(&self.room.waits));
-        sink.stat("tier_writers_refused", &load(&self.room.refusals));
-        sink.stat("tier_store_retries", &load(&self.trouble.retries));
-        sink.stat("tier_store_refusals", &load(&self.trouble.refused));
+        sink.count("tier_writer_waits", load(&self.room.waits));
+        sink.count("tier_writers_refused", load(&self.room.refusals));
+        sink.count("tier_store_retries", load(&self.trouble.retries));
+        sink.count("tier_store_refusals", load(&self.trouble.refused));
         sink.stat("tier_refused_items", &self.dirty.refused());
         let last_error = self.trouble.last_error.lock();
         sink.stat("tier_last_store_error", &last_error.as_deref().unwrap_or("none"));
