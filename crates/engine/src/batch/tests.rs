@@ -25,6 +25,47 @@ fn refuses_beyond_its_bound_but_takes_one_giant() {
     assert_eq!((entry, error.kind()), ("more", ErrorKind::TryAgain));
 }
 
+struct HandClock(std::sync::atomic::AtomicU64);
+
+impl Clock for HandClock {
+    fn now(&self) -> crate::time::Timestamp {
+        crate::time::Timestamp(1)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs(self.0.load(std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn a_patient_queue_lets_entries_wait_in_order_and_refuses_when_it_hangs() {
+    let clock = Arc::new(HandClock(0.into()));
+    let queue = BatchQueue::patient(100, 301, Duration::from_secs(5), clock.clone());
+    for n in 0..6 {
+        queue.push(n, 60).unwrap();
+    }
+    // Behind others that wait, also what would fit.
+    queue.push(6, 1).unwrap();
+    assert_eq!((queue.depth(), queue.without_room()), ((7, 361), 6));
+    assert_eq!(queue.push(7, 1).unwrap_err().1.kind(), ErrorKind::TryAgain);
+    let mut batch = Vec::new();
+    assert_eq!(queue.take(&mut batch, 10, 1000, None), Taken::Batch);
+    assert_eq!((&batch[..], queue.without_room()), (&[0][..], 5));
+    assert!(queue.overdue().is_empty());
+    clock.0.store(5, std::sync::atomic::Ordering::Relaxed);
+    let (entry, error) = queue.push(7, 1).unwrap_err();
+    assert_eq!((entry, error.kind()), (7, ErrorKind::TryAgain));
+    batch.clear();
+    assert_eq!(queue.take(&mut batch, 10, 1000, None), Taken::Batch);
+    assert_eq!(batch, [1]);
+    assert_eq!(queue.overdue(), [3, 4, 5, 6]);
+    queue.push(8, 60).unwrap();
+    queue.close();
+    batch.clear();
+    while queue.take(&mut batch, 10, 1000, None) == Taken::Batch {}
+    assert_eq!((&batch[..], queue.depth()), (&[2, 8][..], (0, 0)));
+}
+
 #[test]
 fn closes_after_the_rest() {
     let queue = BatchQueue::new(100);

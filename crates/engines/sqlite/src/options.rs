@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::engine::ITEM_SIZE_MAX;
 
+/// Commands of so many times the queue's bytes may wait for room in it.
+pub(crate) const WAITING_FACTOR: usize = 8;
+
 /// Settings of a store. [`SqliteOptions::new`] gives what suits most machines.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
@@ -16,8 +19,11 @@ pub struct SqliteOptions {
     pub item_size_max: u64,
     /// Threads that read what is not in memory; at least 1.
     pub readers: usize,
-    /// Bound on the bytes of commands that wait for the writer; beyond it commands are refused.
+    /// Bound on the bytes of commands that wait for the writer; beyond it commands wait for room.
     pub queue_bytes: usize,
+    /// How long a command waits for room before it is refused; zero: not at all. At most eight times the queue's bytes
+    /// wait.
+    pub queue_wait: Duration,
     /// Bytes of journal in memory, or half of those in the file, from which it is folded into the table although the store is busy.
     pub journal_bytes: usize,
     /// Bytes of journal at which writes wait for folding.
@@ -60,6 +66,7 @@ impl SqliteOptions {
             item_size_max: ITEM_SIZE_MAX,
             readers: 2,
             queue_bytes: 64 << 20,
+            queue_wait: Duration::from_secs(5),
             journal_bytes: 32 << 20,
             journal_bytes_max: 96 << 20,
             large_value_bytes: 64 << 10,

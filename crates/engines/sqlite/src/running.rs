@@ -20,7 +20,7 @@ use crate::flushes::{Board, Flushes};
 use crate::header;
 use crate::journal;
 use crate::kept::blob;
-use crate::options::SqliteOptions;
+use crate::options::{self, SqliteOptions};
 use crate::overlay::{Overlay, Publish};
 use crate::purge::Purge;
 use crate::reader::{Reader, Readers};
@@ -88,7 +88,12 @@ impl Running {
         let loaded = load(&connection, &path)?;
         let Loaded { start, overlay, rows, warm_list_is_good } = loaded;
         let shared = Arc::new(Shared {
-            writes: Arc::new(BatchQueue::new(connector.options.queue_bytes)),
+            writes: Arc::new(BatchQueue::patient(
+                connector.options.queue_bytes,
+                connector.options.queue_bytes.saturating_mul(options::WAITING_FACTOR),
+                connector.options.queue_wait,
+                services.clock.clone(),
+            )),
             services,
             overlay,
             flushes: Board::default(),
@@ -177,8 +182,7 @@ impl Running {
             return Err(EngineError::new(ErrorKind::Unavailable, REMOVED));
         }
         let path = shared.connector.path.display();
-        let emptied =
-            shared.connector.last().and_then(|connection| checkpoint::copy_beside(&connection));
+        let emptied = shared.connector.last().and_then(|connection| checkpoint::copy_beside(&connection));
         emptied.map_err(|error| {
             tracing::error!("{path}: cannot copy the write-ahead log into the file: {error}");
             EngineError::caused(

@@ -29,6 +29,7 @@ pub(crate) fn write(running: &Running, sink: &mut dyn StatsSink) {
     let (commands, bytes) = shared.writes.depth();
     sink.stat("queue_commands", &commands);
     sink.stat("queue_bytes", &bytes);
+    sink.stat("queue_without_room", &shared.writes.without_room());
     let reads: usize = running.readers.desks.iter().map(|desk| desk.waiting()).sum();
     sink.stat("queue_reads", &reads);
     sink.stat("journal_keys", &shared.overlay.entries());

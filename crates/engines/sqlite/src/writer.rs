@@ -12,7 +12,7 @@ mod statements;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_engine::batch::Taken;
+use larder_engine::batch::{Taken, queue_full};
 use larder_engine::completion::Wakes;
 use larder_engine::{EngineError, ErrorKind};
 use rusqlite::{Connection, ErrorCode};
@@ -158,6 +158,7 @@ impl Writer<'_> {
                 Taken::Batch => {
                     is_idle = false;
                     self.serve(&mut batch);
+                    self.refuse_overdue();
                 }
                 Taken::TimedOut => is_idle = self.idle(),
                 Taken::Closed => break,
@@ -168,6 +169,15 @@ impl Writer<'_> {
             return Ok(());
         }
         self.finish()
+    }
+
+    /// Tells those who have waited for room in the queue for too long.
+    fn refuse_overdue(&self) {
+        let mut wakes = Wakes::default();
+        for write in self.shared.writes.overdue() {
+            self.shared.counters.queue_refusals.one();
+            write.answer_to.fail(queue_full(), &mut wakes);
+        }
     }
 
     fn serve(&mut self, batch: &mut Vec<Write>) {

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use larder_engine::{Engine, ErrorKind, Expiry, Get, ScanOrder, Scope};
 use larder_sqlite::SqliteOptions;
 use support::{NOW, Store, clock, kind, options};
@@ -274,9 +276,30 @@ fn the_log_is_copied_and_stays_bounded() {
 }
 
 #[test]
+fn at_a_full_queue_commands_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let narrow = SqliteOptions {
+        queue_bytes: 64 << 10,
+        queue_wait: Duration::from_secs(600),
+        ..options(folder.path())
+    };
+    let store = Store::open_with(narrow, clock());
+    let context = store.caller.context();
+    let ask = |number: usize| {
+        let name = format!("key{number}");
+        store.engine.delete(&context, larder_engine::Key::new(name.as_bytes()), &Default::default())
+    };
+    let waiting: Vec<_> = (0..2000).map(ask).collect();
+    for reply in waiting {
+        assert_eq!(kind(store.caller.answer(reply)), ErrorKind::NotFound);
+    }
+    assert_eq!((store.stats()["queue_refusals"], store.stats()["queue_without_room"]), (0, 0));
+}
+
+#[test]
 fn a_full_queue_refuses() {
     let folder = tempfile::tempdir().unwrap();
-    let narrow = SqliteOptions { queue_bytes: 1, ..options(folder.path()) };
+    let narrow = SqliteOptions { queue_bytes: 1, queue_wait: Duration::ZERO, ..options(folder.path()) };
     let store = Store::open_with(narrow, clock());
     let context = store.caller.context();
     let mut waiting = Vec::new();
