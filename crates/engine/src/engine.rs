@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{EngineError, ErrorKind};
 use crate::item::Found;
 use crate::key::Key;
+use crate::observe::Observer;
 use crate::reply::{
     Deleted, Durability, Flushed, GetReply, ManySink, NoValue, Number, Reply, Sink, Stored, Touched,
 };
@@ -262,6 +264,11 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The connection is gone and its last item released. On its worker, once.
     fn connection_closed(&self, _context: &Context<'_>) {}
+
+    /// Gives the engine someone to tell of what it does by itself. Called before the engine serves, and again whenever a
+    /// setup with it is put in force, always with the same observer. An engine that evicts keeps the first; one that
+    /// stands on others hands it on.
+    fn observe(&self, _observer: &Arc<dyn Observer>) {}
 
     /// Whether the engine can serve at this moment, for `/ready`; the error says why not.
     fn ready(&self) -> Result<(), EngineError> {

@@ -34,6 +34,7 @@
 //! | [`engine`], [`cache`] | the two traits |
 //! | [`context`] | connection, worker, deadline |
 //! | [`semantics`] | what each command means, as pure functions |
+//! | [`observe`] | what an engine tells of by itself |
 //! | [`lease`] | the bounded table of keys in flight |
 //! | [`batch`] | natural batching |
 //! | [`completion`] | an answer handed from an engine's thread to a worker |
@@ -52,6 +53,7 @@ pub mod key;
 #[cfg(feature = "kit")]
 pub mod kit;
 pub mod lease;
+pub mod observe;
 pub mod reply;
 pub mod request;
 pub mod semantics;
@@ -64,12 +66,13 @@ pub use error::{EngineError, ErrorKind};
 pub use item::{Found, Item, Token, Value};
 pub use key::Key;
 pub use lease::{Lease, LeaseTable};
+pub use observe::{Eviction, Observer};
 pub use reply::{
-    Deleted, Durability, Flushed, GetReply, ManySink, Number, Operation, Reply, Sink, Stored, Touched,
-    Version,
+    Deleted, Durability, Flushed, GetReply, ManySink, Missed, Number, Operation, Reply, Sink, Stored,
+    Touched, Version,
 };
 pub use request::{
     Arithmetic, Delete, Direction, Get, Initial, Mode, Older, Payload, ScanOrder, ScanPage, Scope, Store,
     Vivify, Writer,
 };
-pub use time::{Clock, Expiry, Services, SystemClock, Timestamp};
+pub use time::{Clock, ClockChange, DebugClock, Expiry, Services, SystemClock, Timestamp};

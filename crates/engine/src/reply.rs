@@ -188,6 +188,19 @@ pub trait Sink {
     fn hit_shared(&mut self, found: &Found, value: &Bytes) {
         self.hit(found, &[value]);
     }
+
+    /// There was an item under the key, but it is over. Says why a miss is one; called before the miss is answered, by
+    /// engines that find out at no cost to a hit. A tier lets its cache tell, and may still answer a hit.
+    fn missed(&mut self, _why: Missed) {}
+}
+
+/// Why an item that is still there is not returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missed {
+    /// Its time was over.
+    Expired,
+    /// It was flushed.
+    Flushed,
 }
 
 /// Takes the answers of a multi-get, in ascending order of index.

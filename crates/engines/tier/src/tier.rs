@@ -7,8 +7,8 @@ use larder_engine::PrefixedStats;
 use larder_engine::engine::RawResponse;
 use larder_engine::{
     Arithmetic, Cache, Context, Delete, Deleted, Description, Durability, Engine, EngineError, ErrorKind,
-    Expiry, Flushed, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Reply, ScanOrder, ScanPage,
-    Scope, Services, Sink, StatsSink, Store, Stored, Timestamp, Touched, Writer,
+    Expiry, Flushed, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Observer, Reply, ScanOrder,
+    ScanPage, Scope, Services, Sink, StatsSink, Store, Stored, Timestamp, Touched, Writer,
 };
 
 use crate::behind::Behind;
@@ -280,6 +280,11 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
     fn connection_closed(&self, context: &Context<'_>) {
         self.core.store.connection_closed(context);
         self.core.cache.connection_closed(context);
+    }
+
+    fn observe(&self, observer: &Arc<dyn Observer>) {
+        self.core.cache.observe(observer);
+        self.core.store.observe(observer);
     }
 
     fn ready(&self) -> Result<(), EngineError> {
