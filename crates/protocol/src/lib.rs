@@ -23,6 +23,10 @@ pub use decode::{
     CREDENTIALS_BYTES_MAX, Choice, CloseReason, Credentials, Decoded, Decoder, Limits, Protocol, Scratch,
     check_trailer, decode_credentials,
 };
+pub use encode::log::{
+    DumpedItem, FetchStatus, LogCloseReason, LogEvent, LogHead, LogPeer, StoreStatus, encode_dump_end,
+    encode_dumped_item, encode_log_line, encode_skipped_line,
+};
 pub use encode::{encode, encode_after_value, encode_too_many_connections};
 pub use error::{Failure, FailureKind, ProtocolError};
 pub use exptime::{ExpTime, Expiry};

@@ -3,6 +3,7 @@
 use crate::{Failure, Form, Response};
 
 pub(crate) mod binary;
+pub(crate) mod log;
 mod meta;
 mod text;
 
