@@ -4,6 +4,7 @@
 //! requests holds no buffer; it keeps only what was cut off.
 
 mod linger;
+mod admit;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod queue;
@@ -18,14 +19,15 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use larder_engine::{Connection, Ordering, Timestamp};
-use larder_protocol::{Choice, Command, Decoded, Decoder, Form, Limits, Request, Response, Scratch, encode};
-use tokio::io::{AsyncRead, ReadBuf};
+use larder_protocol::{Command, Decoded, Decoder, Form, Limits, Request, Response, Scratch, encode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::command::{self, Close, Needs, Turn};
 use crate::router::Routes;
 use crate::shared::Setup;
 use crate::worker::{Buffers, Entry, Seat, WorkerState};
 use linger::Linger;
+pub(crate) use admit::admit;
 use output::Output;
 use queue::{Claim, Parked, Queue};
 use receive::Receiving;
@@ -96,8 +98,14 @@ struct Session {
     dropped_input: bool,
 }
 
-/// Serves a connection until it is closed.
-pub(crate) async fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, stream: Stream, seat: Seat) {
+/// Serves a connection until it is closed. `input` was read from it before, and comes first.
+pub(crate) async fn serve(
+    state: Rc<WorkerState>,
+    connection: Arc<Connection>,
+    stream: Stream,
+    seat: Seat,
+    input: Vec<u8>,
+) {
     let entry = state.register(connection.id);
     let setup = state.setup();
     for engine in command::engines(&setup.routes) {
@@ -106,10 +114,10 @@ pub(crate) async fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, s
     let item_size_max = setup.tunables.item_size_max;
     drop(setup);
     let mut session = Session {
-        decoder: Decoder::new(limits(item_size_max), Choice::Auto),
+        decoder: Decoder::new(limits(item_size_max), state.shared.options.protocol),
         item_size_max,
-        input: Vec::new(),
-        input_waits: false,
+        input_waits: !input.is_empty(),
+        input,
         receiving: None,
         replies: Replies::default(),
         life: Life::Open,
@@ -123,8 +131,10 @@ pub(crate) async fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, s
     };
     let end = std::future::poll_fn(|task| session.poll(task)).await;
     if let Err(error) = end {
+        admit::count_tls_error(&session.state, &session.stream, &error);
         tracing::debug!("connection {}: {error}", session.connection.id);
     }
+    session.stream.say_goodbye();
     session.close();
     drop(seat);
 }
@@ -232,7 +242,14 @@ impl Session {
         let mut sent = 0;
         let poll = self.replies.output.send(Pin::new(&mut self.stream), task, &mut sent);
         self.state.counters.bytes_written.add(sent);
-        poll
+        match &mut self.stream {
+            // It may have taken the answers and hold them still.
+            Stream::Tls(stream) if poll.is_ready() => {
+                std::task::ready!(poll)?;
+                Pin::new(stream).poll_flush(task)
+            }
+            _ => poll,
+        }
     }
 
     /// Whether more may be executed at this moment.

@@ -96,6 +96,16 @@ counters! {
     store_no_memory,
     /// Successful stores.
     total_items,
+    /// Attempts to authenticate.
+    auth_cmds,
+    /// Attempts to authenticate that failed.
+    auth_errors,
+    /// TLS handshakes that failed.
+    ssl_handshake_errors,
+    /// Encrypted streams that were damaged after the handshake.
+    ssl_proto_errors,
+    /// TLS sessions that began anew.
+    ssl_new_sessions,
     /// Bytes read from clients.
     bytes_read,
     /// Bytes sent to clients.

@@ -14,11 +14,13 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::options::ListenAddress;
 use crate::shared::{Phase, Shared};
+use crate::tls::ClientCertificates;
 use crate::worker::{Arrival, Seat, Socket};
 
 /// A bound listening socket.
 pub(crate) enum Listener {
     Tcp(std::net::TcpListener, SocketAddr),
+    Tls(std::net::TcpListener, SocketAddr, ClientCertificates),
     Unix(std::os::unix::net::UnixListener, PathBuf),
 }
 
@@ -27,18 +29,12 @@ impl Listener {
     pub(crate) fn bind(address: &ListenAddress, backlog: i32) -> io::Result<Listener> {
         match address {
             ListenAddress::Tcp(address) => {
-                let socket =
-                    RawSocket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
-                socket.set_reuse_address(true)?;
-                if address.is_ipv6() {
-                    socket.set_only_v6(true)?;
-                }
-                socket.set_nonblocking(true)?;
-                socket.bind(&(*address).into())?;
-                socket.listen(backlog)?;
-                let listener: std::net::TcpListener = socket.into();
-                let bound = listener.local_addr()?;
+                let (listener, bound) = bind_tcp(*address, backlog)?;
                 Ok(Listener::Tcp(listener, bound))
+            }
+            ListenAddress::Tls(address, clients) => {
+                let (listener, bound) = bind_tcp(*address, backlog)?;
+                Ok(Listener::Tls(listener, bound, *clients))
             }
             ListenAddress::Unix { path, mode } => {
                 remove_stale_socket(path)?;
@@ -53,10 +49,24 @@ impl Listener {
     /// The address as it is shown: `127.0.0.1:11211`, `unix:/run/larder.sock`.
     pub(crate) fn name(&self) -> String {
         match self {
-            Listener::Tcp(_, address) => address.to_string(),
+            Listener::Tcp(_, address) | Listener::Tls(_, address, _) => address.to_string(),
             Listener::Unix(_, path) => format!("unix:{}", path.display()),
         }
     }
+}
+
+fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    let listener: std::net::TcpListener = socket.into();
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
 }
 
 /// Removes a socket file nobody answers on; one that is answered is left to `bind` to complain about.
@@ -120,6 +130,15 @@ async fn accept_all(
                 }
             }
         }
+        Listener::Tls(listener, _, clients) => {
+            let listener = TcpListener::from_std(listener)?;
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => deal(Socket::Tls(stream.into_std()?, clients), name, shared, workers),
+                    Err(error) => pause_after(error, name).await,
+                }
+            }
+        }
         Listener::Unix(listener, path) => {
             let _file = SocketFile(path);
             let listener = UnixListener::from_std(listener)?;
@@ -172,6 +191,8 @@ fn refuse(socket: Socket) {
     encode_too_many_connections(&mut text);
     let told = match socket {
         Socket::Tcp(mut socket) => io::Write::write_all(&mut socket, &text),
+        // Nothing can be said before a handshake.
+        Socket::Tls(..) => Ok(()),
         Socket::Unix(mut socket) => io::Write::write_all(&mut socket, &text),
     };
     if let Err(error) = told {

@@ -7,12 +7,16 @@ use std::time::Duration;
 use larder_protocol::Choice;
 
 use crate::accepted::Accepted;
+use crate::guard::Authentication;
+use crate::tls::{ClientCertificates, TlsOptions};
 
 /// Where to listen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ListenAddress {
     /// A TCP address; port 0 is any free one.
     Tcp(SocketAddr),
+    /// The same, encrypted, and what is asked of its clients. Needs [`Options::tls`].
+    Tls(SocketAddr, ClientCertificates),
     /// A unix socket, with the permissions of its file. A stale socket file is replaced.
     Unix {
         /// The socket file.
@@ -71,6 +75,13 @@ pub struct Options {
     pub verbosity: u32,
     /// Which protocol clients may speak.
     pub protocol: Choice,
+    /// How clients say who they are: by SASL in the binary protocol alone, so then `protocol` must be that, and by
+    /// text in the others.
+    pub authentication: Authentication,
+    /// What TLS listeners need.
+    pub tls: Option<TlsOptions>,
+    /// How long a TLS handshake may take.
+    pub handshake_patience: Duration,
     /// UDP addresses; port 0 is any free one. Empty: no UDP.
     pub udp: Vec<SocketAddr>,
     /// Whether items have a CAS that clients see; otherwise it is 0 everywhere.
@@ -113,6 +124,9 @@ impl Default for Options {
             memory_bytes: 64 << 20,
             verbosity: 0,
             protocol: Choice::Auto,
+            authentication: Authentication::None,
+            tls: None,
+            handshake_patience: Duration::from_secs(10),
             udp: Vec::new(),
             cas: true,
             flush_allowed: true,

@@ -8,10 +8,12 @@ use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use larder_engine::Clock;
+use larder_protocol::Choice;
 use tokio::sync::mpsc::unbounded_channel;
 
+use crate::guard::{Authentication, Guard};
 use crate::listen::{self, Listener};
-use crate::options::Options;
+use crate::options::{ListenAddress, Options};
 use crate::shared::{Phase, Setup, Shared};
 use crate::worker;
 
@@ -34,6 +36,8 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// A password file, a certificate or a key cannot be used; the text names it.
+    Guard(String),
     /// A thread could not be started.
     Thread(io::Error),
 }
@@ -48,6 +52,7 @@ impl fmt::Display for StartError {
                 };
                 write!(f, "cannot listen on {address}: {source}; {advice}")
             }
+            StartError::Guard(problem) => f.write_str(problem),
             StartError::Thread(source) => write!(f, "cannot start a thread: {source}"),
         }
     }
@@ -90,29 +95,70 @@ impl std::error::Error for StartError {}
 pub struct Bound {
     listeners: Vec<Listener>,
     options: Options,
+    guard: Guard,
 }
 
 impl Bound {
-    /// Binds every address of the options, or none.
-    pub fn bind(options: Options) -> Result<Bound, StartError> {
+    /// Reads passwords and certificates, then binds every address of the options, or none.
+    pub fn bind(mut options: Options) -> Result<Bound, StartError> {
+        options.protocol = guarded_protocol(&options)?;
+        let guard =
+            Guard::new(options.authentication.clone(), options.tls.clone()).map_err(StartError::Guard)?;
+        check_tls(&options, &guard)?;
         let mut listeners = Vec::new();
         for address in &options.listen {
             let listener = Listener::bind(address, options.backlog).map_err(|source| {
                 let address = match address {
-                    crate::ListenAddress::Tcp(address) => address.to_string(),
+                    ListenAddress::Tcp(address) | ListenAddress::Tls(address, _) => address.to_string(),
                     crate::ListenAddress::Unix { path, .. } => format!("unix:{}", path.display()),
                 };
                 StartError::Listen { address, source }
             })?;
             listeners.push(listener);
         }
-        Ok(Bound { listeners, options })
+        Ok(Bound { listeners, options, guard })
     }
 
     /// The addresses in words, with the ports the system chose.
     pub fn names(&self) -> Vec<String> {
         self.listeners.iter().map(Listener::name).collect()
     }
+}
+
+/// What clients may speak: only what they can say who they are in.
+fn guarded_protocol(options: &Options) -> Result<Choice, StartError> {
+    if options.authentication != Authentication::None && !options.udp.is_empty() {
+        return Err(StartError::Guard(
+            "nobody can authenticate over UDP; leave out -U, or -S and -Y where strangers cannot come".into(),
+        ));
+    }
+    match (&options.authentication, options.protocol) {
+        (Authentication::None, protocol) => Ok(protocol),
+        (Authentication::Text(_), Choice::Auto | Choice::Text) => Ok(Choice::Text),
+        (Authentication::Sasl(_), Choice::Auto | Choice::Binary) => Ok(Choice::Binary),
+        (Authentication::Text(_), Choice::Binary) => Err(StartError::Guard(
+            "the binary protocol has no authentication by text; leave out -B binary, or use -S instead of -Y"
+                .into(),
+        )),
+        (Authentication::Sasl(_), Choice::Text) => {
+            Err(StartError::Guard("text has no SASL; leave out -B ascii, or use -Y instead of -S".into()))
+        }
+    }
+}
+
+/// Every TLS listener has what it needs, so that no handshake finds anything missing.
+fn check_tls(options: &Options, guard: &Guard) -> Result<(), StartError> {
+    let tls = guard.tls();
+    for address in &options.listen {
+        let ListenAddress::Tls(address, clients) = address else { continue };
+        if tls.as_ref().is_none_or(|tls| tls.config(*clients).is_none()) {
+            return Err(StartError::Guard(format!(
+                "{address}: TLS needs a certificate, and to judge its clients' certificates it needs their \
+                 authorities; name them with -o ssl_chain_cert=FILE,ssl_key=FILE,ssl_ca_cert=FILE"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A running server.
@@ -132,6 +178,7 @@ impl Server {
     ) -> Result<Server, StartError> {
         let shared = Arc::new(Shared::new(
             bound.options,
+            bound.guard,
             bound.listeners.iter().map(Listener::name).collect(),
             clock,
             setup,

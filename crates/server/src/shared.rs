@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 use crate::counters::{Counters, Totals};
+use crate::guard::{Guard, Known};
 use crate::options::{Options, Tunables};
 use crate::router::Routes;
 use crate::server::StopRequest;
@@ -37,6 +38,7 @@ pub struct Setup {
 /// State of the server that outlives any one connection. Threads: any.
 pub struct Shared {
     pub(crate) options: Options,
+    pub(crate) guard: Guard,
     pub(crate) clock: Arc<dyn Clock>,
     /// Swapped whole on a reload; workers look once a turn.
     setup: RwLock<Arc<Setup>>,
@@ -59,13 +61,16 @@ pub struct Shared {
 impl Shared {
     pub(crate) fn new(
         options: Options,
+        guard: Guard,
         listening: Vec<String>,
         clock: Arc<dyn Clock>,
         setup: Setup,
         stop_requests: Sender<StopRequest>,
     ) -> Self {
         let budget_units = options.bytes_in_flight_max.div_ceil(BUDGET_UNIT_BYTES);
+        guard.note_start(clock.now());
         Shared {
+            guard,
             started: clock.now(),
             clock,
             setup: RwLock::new(Arc::new(setup)),
@@ -99,6 +104,19 @@ impl Shared {
         let old = std::mem::replace(&mut *self.setup.write(), Arc::new(setup));
         self.setup_generation.fetch_add(1, Ordering::Release);
         old
+    }
+
+    /// Reads passwords and certificates again, without putting them in force; `None` where there are none. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with which file; never what stands in it.
+    pub fn read_guard_again(&self) -> Result<Option<Known>, String> {
+        if self.guard.is_idle() { Ok(None) } else { self.guard.read_again().map(Some) }
+    }
+
+    /// Puts passwords and certificates in force for connections that come from now on.
+    pub fn replace_guard(&self, known: Known) {
+        self.guard.replace(known, self.clock.now());
     }
 
     /// Counters summed over the workers since the last reset.

@@ -13,6 +13,7 @@ use crate::connection::output::Output;
 
 mod classes;
 mod general;
+mod guarded;
 mod own;
 mod settings;
 

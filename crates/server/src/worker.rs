@@ -15,7 +15,9 @@ use tokio::task::LocalSet;
 use crate::connection::pace::Upload;
 use crate::connection::{self, Stream};
 use crate::counters::Counters;
+use crate::guard::Authentication;
 use crate::shared::{Phase, Setup, Shared};
+use crate::tls::ClientCertificates;
 
 /// Stack size of a worker's thread in bytes, as foreign engines called on it expect.
 pub(crate) const STACK_BYTES: usize = 8 << 20;
@@ -40,6 +42,7 @@ pub(crate) struct Arrival {
 /// An accepted socket, not yet tied to an event loop.
 pub(crate) enum Socket {
     Tcp(std::net::TcpStream),
+    Tls(std::net::TcpStream, ClientCertificates),
     Unix(std::os::unix::net::UnixStream),
 }
 
@@ -234,11 +237,16 @@ async fn serve(state: Rc<WorkerState>, mut arrivals: UnboundedReceiver<Arrival>)
 }
 
 fn welcome(state: &Rc<WorkerState>, arrival: Arrival) {
+    let is_open = *state.shared.guard.authentication() == Authentication::None;
+    if !is_open || matches!(arrival.socket, Socket::Tls(..)) {
+        tokio::task::spawn_local(connection::admit(state.clone(), arrival));
+        return;
+    }
     match Stream::attach(arrival.socket) {
         Ok(stream) => {
             let connection = Connection::new(arrival.id, arrival.listener, stream.descriptor());
             let state = state.clone();
-            tokio::task::spawn_local(connection::serve(state, connection, stream, arrival.seat));
+            tokio::task::spawn_local(connection::serve(state, connection, stream, arrival.seat, Vec::new()));
         }
         Err(error) => tracing::warn!("connection {}: cannot be served: {error}", arrival.id),
     }

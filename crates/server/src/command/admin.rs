@@ -2,15 +2,17 @@
 
 use larder_engine::{Context, Engine, Operation, Reply, Scope, Timestamp};
 use larder_protocol::{
-    Admin, Command, CrawlerCommand, ExpTime, Form, LruCommand, ProtocolError, Response, ShutdownMode,
+    Admin, Command, CrawlerCommand, ExpTime, Form, LruCommand, ProtocolError, Response, Sasl, ShutdownMode,
     SlabsCommand,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
 
 use super::pending::{Kind, Pending};
 use super::{Close, Turn, engines, fail, respond};
 use crate::connection::output::Output;
+use crate::sasl;
 use crate::server::StopRequest;
 use crate::stats;
 
@@ -60,11 +62,56 @@ pub(crate) fn execute_keyless(
             }
         }
         Command::CacheMemlimit { megabytes } => memory_limit(turn, *megabytes),
+        Command::Admin(Admin::RefreshCerts) if turn.shared().guard.tls_options().is_some() => {
+            return Ok(Some(Pending::new(form, Kind::Refresh(refresh_certificates(turn)))));
+        }
+        Command::Sasl(sasl) => return authenticate(turn, form, sasl, out),
         Command::Admin(admin) => administer(admin),
         _ => Response::Error(ProtocolError::UnknownCommand),
     };
     respond(form, &response, out);
     Ok(None)
+}
+
+/// Reads the certificates again, on a thread that may wait for the disk.
+fn refresh_certificates(turn: &Turn<'_>) -> oneshot::Receiver<Result<(), String>> {
+    let (sender, answer) = oneshot::channel();
+    let (shared, now) = (turn.shared().clone(), turn.now);
+    let started = std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
+        let refreshed = shared.guard.refresh_certificates(now);
+        // The client may have left meanwhile.
+        let _ = sender.send(refreshed);
+    });
+    if let Err(error) = started {
+        tracing::error!("certificates are not read again: no thread can be started: {error}");
+    }
+    answer
+}
+
+/// SASL on a connection that is known already. Whoever fails to become somebody else is nobody.
+fn authenticate(
+    turn: &Turn<'_>,
+    form: &Form<'_>,
+    command: &Sasl<'_>,
+    out: &mut Output,
+) -> Result<Option<Pending>, Close> {
+    let Some(users) = turn.shared().guard.users() else {
+        respond(form, &Response::Error(ProtocolError::UnknownCommand), out);
+        return Ok(None);
+    };
+    let outcome = sasl::judge(&users, turn.counters(), command);
+    respond(form, &outcome.response(), out);
+    match outcome {
+        sasl::Outcome::Undecided(_) => Ok(None),
+        sasl::Outcome::Entered(user) => {
+            *turn.connection.user.lock() = Some(user);
+            Ok(None)
+        }
+        sasl::Outcome::Refused => {
+            *turn.connection.user.lock() = None;
+            Err(Close)
+        }
+    }
 }
 
 fn administer(admin: &Admin<'_>) -> Response<'static> {

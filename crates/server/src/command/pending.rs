@@ -9,6 +9,8 @@ use std::task::{Context as TaskContext, Poll};
 use larder_engine::{Deleted, EngineError, Item, Number, Operation, Stored, Touched};
 use larder_protocol::{Form, OwnedForm, Response};
 
+use tokio::sync::oneshot;
+
 use super::retrieve::{Asked, Shape};
 use super::write::{self, ArithmeticCount, StoreCount};
 use super::{Close, Turn, fail, map, respond};
@@ -51,6 +53,8 @@ pub(crate) enum Kind {
     },
     Touch(Operation<Touched>),
     Flush(Operation<()>),
+    /// Certificates are being read again.
+    Refresh(oneshot::Receiver<Result<(), String>>),
 }
 
 impl Kind {
@@ -108,6 +112,11 @@ impl Pending {
                 let answer = std::task::ready!(Pin::new(operation).poll(task));
                 write::touched(turn, &form, answer, out)
             }
+            Kind::Refresh(answer) => {
+                let refreshed = std::task::ready!(Pin::new(answer).poll(task));
+                respond(&form, &refreshed_response(refreshed.unwrap_or_else(|_| Err(String::new()))), out);
+                Ok(())
+            }
             Kind::Flush(operation) => match std::task::ready!(Pin::new(operation).poll(task)) {
                 Ok(()) => {
                     respond(&form, &Response::Ok, out);
@@ -120,6 +129,19 @@ impl Pending {
             Ok(()) => Fate::Answered,
             Err(Close) => Fate::Close,
         })
+    }
+}
+
+/// The reason is for the log: it names files, which are none of a client's business.
+fn refreshed_response(refreshed: Result<(), String>) -> Response<'static> {
+    match refreshed {
+        Ok(()) => Response::Ok,
+        Err(reason) => {
+            if !reason.is_empty() {
+                tracing::error!("certificates are not changed: {reason}");
+            }
+            Response::Line(b"Error: the certificates could not be read, the old ones stay; the log says why")
+        }
     }
 }
 

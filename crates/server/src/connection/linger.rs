@@ -21,9 +21,11 @@ const LINGER_MAX: Duration = Duration::from_secs(1);
 /// Reads between two turns of others.
 const READS_A_TURN: usize = 16;
 
-/// A connection that was half closed.
+/// A connection that is being half closed.
 pub(super) struct Linger {
     until: Pin<Box<Sleep>>,
+    /// Whether the sending half is closed. Where that must be told, as in TLS, it may take a while.
+    is_shut: bool,
     /// Whether the client had sent what was not executed; one that had not is not waited for.
     is_in_the_middle: bool,
 }
@@ -35,18 +37,20 @@ impl Session {
         task: &mut TaskContext<'_>,
         buffers: &mut Buffers,
     ) -> Poll<io::Result<()>> {
-        let linger = match &mut self.linger {
-            Some(linger) => linger,
-            None => {
-                if std::task::ready!(Pin::new(&mut self.stream).poll_shutdown(task)).is_err() {
-                    // The client is gone already.
-                    return Poll::Ready(Ok(()));
-                }
-                let until = Box::pin(tokio::time::sleep(LINGER_MAX));
-                let is_in_the_middle = self.dropped_input || !self.input.is_empty();
-                self.linger.insert(Linger { until, is_in_the_middle })
+        let is_in_the_middle = self.dropped_input || !self.input.is_empty();
+        let linger = self.linger.get_or_insert_with(|| Linger {
+            until: Box::pin(tokio::time::sleep(LINGER_MAX)),
+            is_shut: false,
+            is_in_the_middle,
+        });
+        if !linger.is_shut {
+            match Pin::new(&mut self.stream).poll_shutdown(task) {
+                Poll::Ready(Ok(())) => linger.is_shut = true,
+                // The client is gone already.
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
+                Poll::Pending => return linger.until.as_mut().poll(task).map(Ok),
             }
-        };
+        }
         for _ in 0..READS_A_TURN {
             let mut buffer = ReadBuf::new(&mut buffers.read);
             match Pin::new(&mut self.stream).poll_read(task, &mut buffer) {

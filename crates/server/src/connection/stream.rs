@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::worker::Socket;
 
@@ -14,12 +15,16 @@ use crate::worker::Socket;
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Boxed, so that the others stay small.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    /// Ties an accepted socket to the event loop of this thread.
+    /// Ties an accepted socket to the event loop of this thread. One that is to be encrypted is not attached but
+    /// shakes hands.
     pub(crate) fn attach(socket: Socket) -> io::Result<Stream> {
         match socket {
+            Socket::Tls(..) => Err(io::Error::new(io::ErrorKind::Unsupported, "no handshake was made")),
             Socket::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
                 // A pipelined client would wait 40 ms for each batch otherwise.
@@ -37,7 +42,29 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.as_raw_fd(),
             Stream::Unix(stream) => stream.as_raw_fd(),
+            Stream::Tls(stream) => stream.as_raw_fd(),
         }
+    }
+
+    /// Tells the other side of an encrypted connection that this is its end, if that takes no waiting.
+    pub(crate) fn say_goodbye(&mut self) {
+        if let Stream::Tls(stream) = self {
+            let mut task = TaskContext::from_waker(std::task::Waker::noop());
+            // A client that does not listen any more need not be told.
+            let _ = Pin::new(stream).poll_shutdown(&mut task);
+        }
+    }
+}
+
+/// Many clients end a connection without the word that TLS has for it; that is no more than an end.
+fn read_tls(
+    stream: &mut TlsStream<TcpStream>,
+    task: &mut TaskContext<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    match std::task::ready!(Pin::new(stream).poll_read(task, buffer)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+        read => Poll::Ready(read),
     }
 }
 
@@ -51,6 +78,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(task, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(task, buffer),
+            Stream::Tls(stream) => read_tls(stream, task, buffer),
         }
     }
 }
@@ -61,6 +89,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(task, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(task, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(task, bytes),
         }
     }
 
@@ -72,6 +101,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(task, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(task, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(task, slices),
         }
     }
 
@@ -79,6 +109,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(task),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(task),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(task),
         }
     }
 
@@ -86,6 +117,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(task),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(task),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(task),
         }
     }
 }

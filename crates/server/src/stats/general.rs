@@ -15,6 +15,8 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     commands(&totals, lines);
     limits(turn, &totals, lines);
     background(lines);
+    super::guarded::handshakes(turn, &totals, lines);
+    lines.zeros("unexpected_napi_ids round_robin_fallback");
     items(turn, &totals, lines);
 }
 
@@ -73,8 +75,8 @@ fn commands(totals: &Totals, lines: &mut Lines<'_>) {
         ("touch_misses", totals.touch_misses),
         ("store_too_large", totals.store_too_large),
         ("store_no_memory", totals.store_no_memory),
-        ("auth_cmds", 0),
-        ("auth_errors", 0),
+        ("auth_cmds", totals.auth_cmds),
+        ("auth_errors", totals.auth_errors),
         ("bytes_read", totals.bytes_read),
         ("bytes_written", totals.bytes_written),
     ]);
@@ -103,8 +105,7 @@ fn background(lines: &mut Lines<'_>) {
     lines.stat("slab_reassign_last_busy_status", &"none");
     lines.zeros(
         "slab_reassign_running slabs_moved lru_crawler_running lru_crawler_starts lru_maintainer_juggles \
-         malloc_fails log_worker_dropped log_worker_written log_watcher_skipped log_watcher_sent log_watchers \
-         unexpected_napi_ids round_robin_fallback",
+         malloc_fails log_worker_dropped log_worker_written log_watcher_skipped log_watcher_sent log_watchers",
     );
 }
 

@@ -14,12 +14,14 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     let tunables = turn.tunables();
     let yes_no = |value: bool| if value { "yes" } else { "no" };
     let tcp_port = options.listen.iter().zip(&shared.listening).find_map(|(address, name)| match address {
-        ListenAddress::Tcp(_) => name.rsplit_once(':').map(|(_, port)| port.to_owned()),
+        ListenAddress::Tcp(_) | ListenAddress::Tls(..) => {
+            name.rsplit_once(':').map(|(_, port)| port.to_owned())
+        }
         ListenAddress::Unix { .. } => None,
     });
     let unix = options.listen.iter().find_map(|address| match address {
         ListenAddress::Unix { path, mode } => Some((path.display().to_string(), *mode)),
-        ListenAddress::Tcp(_) => None,
+        ListenAddress::Tcp(_) | ListenAddress::Tls(..) => None,
     });
     lines.stat("maxbytes", &options.memory_bytes);
     lines.stat("maxconns", &tunables.connections_max);
@@ -42,8 +44,7 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("cas_enabled", &"yes");
     lines.stat("tcp_backlog", &options.backlog);
     lines.stat("binding_protocol", &"auto-negotiate");
-    lines.stat("auth_enabled_sasl", &"no");
-    lines.stat("auth_enabled_ascii", &"no");
+    super::guarded::authentication(shared.guard.authentication(), lines);
     lines.stat("item_size_max", &tunables.item_size_max);
     lines.stat("maxconns_fast", &"yes");
     lines.stat("hashpower_init", &0);
@@ -73,7 +74,7 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("read_buf_mem_limit", &options.bytes_in_flight_max);
     lines.stat("track_sizes", &"no");
     lines.stat("inline_ascii_response", &"no");
-    lines.stat("ssl_enabled", &"no");
+    super::guarded::tls(shared.guard.tls_options(), lines);
     lines.stat("num_napi_ids", &0);
     lines.stat("memory_file", &"(null)");
     lines.stat("client_flags_size", &4);
