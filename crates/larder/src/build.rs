@@ -109,8 +109,15 @@ impl Engines {
     }
 
     fn ram(&mut self, plan: &Plan, key: &str, size_bytes: Option<u64>) -> Arc<RamEngine> {
+        // Above a store RAM holds copies, which always make room.
+        let keeps = |prefix: &config::Prefix| {
+            matches!(prefix.stack.lowest(), Layer::Ram { size_bytes: own } if *own == size_bytes)
+                && (size_bytes.is_none() || prefix.key == key)
+        };
+        let evict = plan.service.evictions || !plan.prefixes.iter().any(keeps);
         let make = |bytes: u64| {
-            let options = RamOptions { item_size_max: plan.item_size_bytes_max, ..RamOptions::new(bytes) };
+            let options =
+                RamOptions { item_size_max: plan.item_size_bytes_max, evict, ..RamOptions::new(bytes) };
             Arc::new(RamEngine::new(self.services.clone(), options))
         };
         match size_bytes {

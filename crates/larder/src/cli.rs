@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Options, Plan, Program};
 
@@ -34,6 +34,7 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
     name = "larder",
     version,
     args_override_self = true,
+    infer_long_args = true,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
@@ -74,8 +75,18 @@ pub enum Command {
 }
 
 /// The command line split up; a wrong one, `--help` and `--version` come back as the error that prints them.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(arguments)
+pub fn parse(program: Program, arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    if program == Program::Memcached {
+        // Whoever asks memcached for its version wants to know what it can do.
+        command = command.name("memcached").version(larder_server::Options::default().version);
+    }
+    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+/// `-i`: the licence to standard output.
+pub fn licence() -> ExitCode {
+    print(include_str!("../../../LICENSE"))
 }
 
 /// The program that the first argument of the command line names.
@@ -133,17 +144,21 @@ pub fn bench(arguments: &larder_bench::Args) -> ExitCode {
 pub fn check_config(file: &Path, program: Program) -> ExitCode {
     let options = Options { config: Some(file.to_owned()), ..Options::default() };
     match load(&options, program) {
-        Ok(plan) => match std::io::stdout().write_all(plan.describe().as_bytes()) {
-            // Whoever closed the pipe has read enough.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                eprintln!("standard output: cannot write: {error}");
-                ExitCode::FAILURE
-            }
-            _ => ExitCode::SUCCESS,
-        },
+        Ok(plan) => print(&plan.describe()),
         Err(error) => {
             eprintln!("{}", error.to_string().trim_end());
             ExitCode::FAILURE
         }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("standard output: cannot write: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

@@ -6,5 +6,6 @@ mod closing;
 pub mod config;
 mod log;
 mod metrics;
+mod process;
 pub mod run;
 pub mod stores;

@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let program = cli::program(arguments.first().map(|name| name.as_os_str()).unwrap_or_default());
-    let cli = match cli::parse(arguments) {
+    let cli = match cli::parse(program, arguments) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
         Some(Command::Check { dir }) => stores::check(&dir),
         Some(Command::Backup { dir, to }) => stores::back_up(&dir, &to),
+        None if cli.options.license => cli::licence(),
         None => larder::run::run(&cli.options, program),
     }
 }

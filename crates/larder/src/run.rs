@@ -18,6 +18,7 @@ use crate::build::{Engines, NotClosed, Retired};
 use crate::cli;
 use crate::closing::Closing;
 use crate::config::{Host, Layer, Listener, Moved, Options, Plan, Program, TcpAddress};
+use crate::process::{self, PidFile, Side};
 use crate::{log, metrics};
 
 /// How often a reload looks whether the engines it replaced are still in use.
@@ -48,23 +49,27 @@ pub fn run(options: &Options, program: Program) -> ExitCode {
 }
 
 fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<ExitCode> {
-    let verbosity = log::start(u32::from(plan.verbosity));
-    if is_root() {
-        tracing::warn!(
-            "running as root: better run larder as a user of its own (in a container this is usual)"
-        );
-    }
-    for note in &plan.notes {
-        tracing::warn!("{note}");
-    }
     // Addresses before stores: a taken port is known before anything is created.
     let bound = Bound::bind(server_options(&plan)?).map_err(|error| anyhow!("{error}"))?;
     let listening = bound.names();
     let metrics_listener = plan.metrics.as_ref().map(bind_metrics).transpose()?;
+    let ready = match plan.process.daemon.then(process::detach).transpose()? {
+        Some(Side::Starter(code)) => return Ok(ExitCode::from(code)),
+        Some(Side::Daemon(ready)) => Some(ready),
+        None => None,
+    };
+    let _pid_file = plan.process.pid_file.as_deref().map(PidFile::write).transpose()?;
+    process::write_ports(&bound.tcp_addresses())?;
+    process::set_limits(&plan)?;
+    process::give_up_root(&plan)?;
+    let verbosity = log::start(u32::from(plan.verbosity));
+    warn(&plan, program);
     let services = Services::system();
     let mut engines = Engines::new(services.clone());
     let setup = engines.setup(&plan)?;
     let (events_sender, events) = channel();
+    // Before the first client is served: from then on a stop is a clean one.
+    watch_signals(events_sender.clone())?;
     let server = Server::start(bound, services.clock.clone(), setup, stop_requests(events_sender.clone()))
         .map_err(|error| anyhow!("{error}"))?;
     server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
@@ -74,8 +79,10 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
             .context("metrics: cannot be served; run larder without --metrics, or with fewer threads")?;
         tracing::info!("metrics on http://{bound}/metrics, readiness on http://{bound}/ready");
     }
-    watch_signals(events_sender.clone())?;
     announce(&plan, program, &listening);
+    if let Some(ready) = ready {
+        ready.tell(plan.verbosity > 0).context("-d: cannot leave the terminal")?;
+    }
     let mut closing = Closing::default();
     let running = Running {
         plan,
@@ -97,6 +104,24 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
         tracing::error!("the stop is not clean: {error}");
     }
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says what the operator should know. In memcached's place larder is as silent as memcached.
+fn warn(plan: &Plan, program: Program) {
+    if program == Program::Memcached && plan.verbosity == 0 {
+        return;
+    }
+    if process::is_root() {
+        tracing::warn!(
+            "running as root: better run larder as a user of its own, as with -u NAME (in a container this is usual)"
+        );
+    }
+    for note in &plan.notes {
+        tracing::warn!("{note}");
+    }
+    if !plan.service.without_effect.is_empty() {
+        tracing::info!("taken, but without effect here: {}", plan.service.without_effect.join(", "));
+    }
 }
 
 /// One line that says where clients connect and where the data lives.
@@ -143,7 +168,16 @@ fn server_options(plan: &Plan) -> anyhow::Result<larder_server::Options> {
             }
         }
     }
-    let in_flight = larder_server::Options::default().bytes_in_flight_max;
+    let defaults = larder_server::Options::default();
+    let service = &plan.service;
+    let in_flight = match service.bytes_in_flight_max {
+        Some(bytes) => usize::try_from(bytes).context("-o read_buf_mem_limit")?,
+        None => defaults.bytes_in_flight_max,
+    };
+    let mut udp = Vec::new();
+    for address in &plan.udp {
+        udp.extend(resolve(address)?);
+    }
     Ok(larder_server::Options {
         listen,
         workers: plan.threads,
@@ -151,7 +185,25 @@ fn server_options(plan: &Plan) -> anyhow::Result<larder_server::Options> {
         verbosity: u32::from(plan.verbosity),
         // Two of the largest values must always fit, or one slow sender would hold up all others.
         bytes_in_flight_max: in_flight.max(2 * plan.item_size_bytes_max as usize),
-        ..larder_server::Options::default()
+        udp,
+        backlog: service.backlog,
+        protocol: service.protocol,
+        cas: service.cas,
+        flush_allowed: service.flush_allowed,
+        dump_allowed: service.dump_allowed,
+        watch_allowed: service.watch_allowed,
+        evictions: service.evictions,
+        detail_delimiter: service.detail_delimiter,
+        detail: service.detail,
+        track_sizes: service.track_sizes,
+        refuse_connections_fast: service.refuse_connections_fast,
+        watcher_buffer_bytes: usize::try_from(service.watcher_buffer_bytes)
+            .context("-o watcher_logbuf_size")?,
+        worker_log_buffer_bytes: usize::try_from(service.worker_log_buffer_bytes)
+            .context("-o worker_logbuf_size")?,
+        debug_commands: service.debug_commands,
+        accepted: service.accepted.clone(),
+        ..defaults
     })
 }
 
@@ -194,12 +246,6 @@ fn resolve(address: &TcpAddress) -> anyhow::Result<Vec<SocketAddr>> {
             Ok(found)
         }
     }
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    // The owner of our own entry in /proc is the user we run as.
-    std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }
 
 fn stop_requests(events: Sender<Event>) -> Sender<StopRequest> {

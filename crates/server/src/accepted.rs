@@ -33,8 +33,8 @@ pub struct Accepted {
     pub lru_crawler_sleep_us: u32,
     /// Items the crawler looks at; 0 is all.
     pub lru_crawler_to_crawl: u32,
-    /// Whether a thread of its own keeps the LRU.
-    pub lru_maintainer: bool,
+    /// Whether a thread of its own keeps the LRU; `None`: nobody asked.
+    pub lru_maintainer: Option<bool>,
     /// Whether the LRU is in parts.
     pub lru_segmented: bool,
     /// Share of the hot part, percent.
@@ -69,7 +69,7 @@ impl Default for Accepted {
             lru_crawler: true,
             lru_crawler_sleep_us: 100,
             lru_crawler_to_crawl: 0,
-            lru_maintainer: true,
+            lru_maintainer: None,
             lru_segmented: false,
             hot_percent: 20,
             warm_percent: 40,

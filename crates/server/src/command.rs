@@ -10,7 +10,7 @@ mod write;
 use std::sync::Arc;
 
 use larder_engine::{Connection, Context, Engine, ErrorKind, Timestamp, Writer};
-use larder_protocol::{Command, Form, Request, Response, encode};
+use larder_protocol::{Command, Form, Request, Response};
 
 use crate::connection::output::Output;
 use crate::counters::Counters;
@@ -48,6 +48,12 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn tunables(&self) -> Tunables {
         self.shared().setup().tunables.clone()
+    }
+
+    /// Whether clients see the CAS of items.
+    #[inline]
+    pub(crate) fn shows_cas(&self) -> bool {
+        self.state.shared.options.cas
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -114,7 +120,7 @@ pub(crate) fn execute(
 /// Encodes an answer without a detached value.
 #[inline]
 pub(crate) fn respond(form: &Form<'_>, response: &Response<'_>, out: &mut Output) {
-    encode(form, response, &mut out.bytes);
+    out.answer(form, response);
 }
 
 /// The stack for a key, or the error a client gets where no prefix matches.

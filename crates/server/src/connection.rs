@@ -19,12 +19,13 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use larder_engine::{Connection, Ordering, Timestamp};
-use larder_protocol::{Command, Decoded, Decoder, Form, Limits, Request, Response, Scratch, encode};
+use larder_protocol::{Command, Decoded, Decoder, Form, Limits, Request, Response, Scratch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::command::{self, Close, Needs, Turn};
 use crate::router::Routes;
 use crate::shared::Setup;
+use crate::tell;
 use crate::worker::{Buffers, Entry, Seat, WorkerState};
 use linger::Linger;
 pub(crate) use admit::admit;
@@ -87,6 +88,8 @@ struct Session {
     input: Vec<u8>,
     /// The input holds something that may be executed as soon as nothing blocks it.
     input_waits: bool,
+    /// The log has the request that the input begins with.
+    is_told: bool,
     receiving: Option<Box<Receiving>>,
     replies: Replies,
     life: Life,
@@ -118,6 +121,7 @@ pub(crate) async fn serve(
         item_size_max,
         input_waits: !input.is_empty(),
         input,
+        is_told: false,
         receiving: None,
         replies: Replies::default(),
         life: Life::Open,
@@ -163,6 +167,7 @@ impl Session {
         if self.entry.too_slow.take() {
             self.drop_slow_upload(now);
         }
+        tell::begin(state.shared.verbosity.load(std::sync::atomic::Ordering::Relaxed), self.connection.id);
         let mut buffers = state.buffers.borrow_mut();
         if self.replies.output.bytes.capacity() == 0 {
             self.replies.output.bytes = buffers.take_output();
@@ -339,15 +344,24 @@ impl Session {
                 break Halt::Blocked;
             }
             match self.decoder.decode(&input[done..], scratch) {
-                Decoded::Request { request, consumed } => match self.execute(&request, routes, now) {
-                    Ok(true) => {
-                        self.requests += 1;
-                        done += consumed;
+                Decoded::Request { request, consumed } => {
+                    if !std::mem::take(&mut self.is_told) {
+                        tell::request(&request, &input[done..]);
                     }
-                    Ok(false) => break Halt::Blocked,
-                    Err(Close) => break Halt::Finish,
-                },
+                    match self.execute(&request, routes, now) {
+                        Ok(true) => {
+                            self.requests += 1;
+                            done += consumed;
+                        }
+                        Ok(false) => {
+                            self.is_told = true;
+                            break Halt::Blocked;
+                        }
+                        Err(Close) => break Halt::Finish,
+                    }
+                }
                 Decoded::Value { request, consumed, value_bytes, trailer_bytes } => {
+                    tell::request(&request, &input[done..]);
                     done += consumed;
                     let available = &input[done..];
                     let mut receiving = Receiving::new(&request, value_bytes, trailer_bytes);
@@ -373,7 +387,7 @@ impl Session {
     }
 
     fn answer_last(&mut self, form: &Form<'_>, response: &Response<'_>) {
-        encode(form, response, &mut self.replies.tail().bytes);
+        self.replies.tail().answer(form, response);
     }
 
     /// Executes one request. `false`: it must wait for what is before it, and was not touched.

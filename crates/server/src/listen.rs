@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::door::wait_for_room;
 use crate::options::ListenAddress;
 use crate::shared::{Phase, Shared};
 use crate::tls::ClientCertificates;
@@ -43,6 +44,14 @@ impl Listener {
                 listener.set_nonblocking(true)?;
                 Ok(Listener::Unix(listener, path.clone()))
             }
+        }
+    }
+
+    /// The TCP address, if it is one.
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(_, address) | Listener::Tls(_, address, _) => Some(*address),
+            Listener::Unix(..) => None,
         }
     }
 
@@ -124,6 +133,7 @@ async fn accept_all(
         Listener::Tcp(listener, _) => {
             let listener = TcpListener::from_std(listener)?;
             loop {
+                wait_for_room(shared).await;
                 match listener.accept().await {
                     Ok((stream, _)) => deal(Socket::Tcp(stream.into_std()?), name, shared, workers),
                     Err(error) => pause_after(error, name).await,
@@ -133,6 +143,7 @@ async fn accept_all(
         Listener::Tls(listener, _, clients) => {
             let listener = TcpListener::from_std(listener)?;
             loop {
+                wait_for_room(shared).await;
                 match listener.accept().await {
                     Ok((stream, _)) => deal(Socket::Tls(stream.into_std()?, clients), name, shared, workers),
                     Err(error) => pause_after(error, name).await,
@@ -143,6 +154,7 @@ async fn accept_all(
             let _file = SocketFile(path);
             let listener = UnixListener::from_std(listener)?;
             loop {
+                wait_for_room(shared).await;
                 match listener.accept().await {
                     Ok((stream, _)) => deal(Socket::Unix(stream.into_std()?), name, shared, workers),
                     Err(error) => pause_after(error, name).await,
@@ -170,7 +182,10 @@ async fn pause_after(error: io::Error, name: &str) {
 }
 
 fn deal(socket: Socket, name: &Arc<str>, shared: &Arc<Shared>, workers: &[UnboundedSender<Arrival>]) {
-    if shared.connections.fetch_add(1, Ordering::Relaxed) >= shared.setup().tunables.connections_max {
+    let is_full =
+        shared.connections.fetch_add(1, Ordering::Relaxed) >= shared.setup().tunables.connections_max;
+    // Two listeners may have found the same place free; then both have taken a client, who is served.
+    if is_full && shared.options.refuse_connections_fast {
         shared.connections.fetch_sub(1, Ordering::Relaxed);
         shared.connections_rejected.fetch_add(1, Ordering::Relaxed);
         refuse(socket);

@@ -119,6 +119,11 @@ impl Bound {
         Ok(Bound { listeners, options, guard })
     }
 
+    /// The TCP addresses, with the ports the system chose.
+    pub fn tcp_addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.listeners.iter().filter_map(Listener::tcp_address).collect()
+    }
+
     /// The addresses in words, with the ports the system chose.
     pub fn names(&self) -> Vec<String> {
         self.listeners.iter().map(Listener::name).collect()

@@ -9,7 +9,9 @@ use larder_engine::{Clock, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
+use crate::accepted::Accepted;
 use crate::counters::{Counters, Totals};
+use crate::door::Door;
 use crate::guard::{Guard, Known};
 use crate::options::{Options, Tunables};
 use crate::router::Routes;
@@ -47,7 +49,13 @@ pub struct Shared {
     counters_base: Mutex<Totals>,
     pub(crate) started: Timestamp,
     pub(crate) verbosity: Arc<AtomicU32>,
+    /// Memory for RAM engines, which `cache_memlimit` changes.
+    pub(crate) memory_bytes: AtomicU64,
+    /// What was given at the start, and what clients have changed since.
+    pub(crate) accepted: Mutex<Accepted>,
     pub(crate) connections: AtomicUsize,
+    /// Where connections too many wait instead of being refused.
+    pub(crate) door: Door,
     pub(crate) connections_total: AtomicU64,
     pub(crate) connections_rejected: AtomicU64,
     /// 1024-byte units of requests that are being received.
@@ -78,7 +86,10 @@ impl Shared {
             counters: (0..options.workers).map(|_| Arc::default()).collect(),
             counters_base: Mutex::default(),
             verbosity: Arc::new(AtomicU32::new(options.verbosity)),
+            memory_bytes: AtomicU64::new(options.memory_bytes),
+            accepted: Mutex::new(options.accepted.clone()),
             connections: AtomicUsize::new(0),
+            door: Door::default(),
             connections_total: AtomicU64::new(0),
             connections_rejected: AtomicU64::new(0),
             budget: Arc::new(Semaphore::new(budget_units)),
@@ -103,6 +114,8 @@ impl Shared {
     pub fn swap_setup(&self, setup: Setup) -> Arc<Setup> {
         let old = std::mem::replace(&mut *self.setup.write(), Arc::new(setup));
         self.setup_generation.fetch_add(1, Ordering::Release);
+        // It may let more connections in.
+        self.door.look_again();
         old
     }
 
@@ -136,6 +149,7 @@ impl Shared {
     pub fn reset_counters(&self) {
         *self.counters_base.lock() = self.raw_totals();
         self.connections_rejected.store(0, Ordering::Relaxed);
+        self.door.reset_counters();
         for stack in self.setup().routes.stacks() {
             stack.engine.reset_stats();
         }
@@ -161,6 +175,11 @@ impl Shared {
     /// Seconds served so far.
     pub fn uptime(&self) -> Duration {
         Duration::from_secs(u64::from(self.clock.now().seconds_since(self.started)))
+    }
+
+    /// Whether as many connections are open as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections_open() >= self.setup().tunables.connections_max
     }
 
     /// Client connections open now.

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 
 use larder_engine::{MemoryUse, StatsSink};
-use larder_protocol::{Form, ProtocolError, Response, encode};
+use larder_protocol::{Form, ProtocolError, Response};
 
 use crate::command::{Turn, engines};
 use crate::connection::output::Output;
@@ -19,9 +19,12 @@ mod settings;
 
 /// Answers `stats [argument]`.
 pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mut Output) {
-    let mut lines = Lines { form, out, text: String::new() };
+    let mut lines = Lines { form, out, text: String::new(), left_out: &[] };
     match argument {
-        b"" => general::lines(turn, &mut lines),
+        b"" => {
+            lines.left_out = general::left_out(&turn.shared().options.accepted);
+            general::lines(turn, &mut lines);
+        }
         b"settings" => settings::lines(turn, &mut lines),
         b"items" => classes::items(turn, &mut lines),
         b"slabs" => classes::slabs(turn, &mut lines),
@@ -29,15 +32,15 @@ pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mu
         b"larder" => own::lines(turn, &mut lines),
         b"reset" => {
             turn.shared().reset_counters();
-            encode(form, &Response::Reset, &mut out.bytes);
+            out.answer(form, &Response::Reset);
             return;
         }
         _ => {
-            encode(form, &Response::Error(ProtocolError::UnknownCommand), &mut out.bytes);
+            out.answer(form, &Response::Error(ProtocolError::UnknownCommand));
             return;
         }
     }
-    encode(form, &Response::StatEnd, &mut out.bytes);
+    out.answer(form, &Response::StatEnd);
 }
 
 /// Encodes statistics one by one.
@@ -45,14 +48,19 @@ struct Lines<'a> {
     form: &'a Form<'a>,
     out: &'a mut Output,
     text: String,
+    /// Names that this server does not report.
+    left_out: &'static [&'static str],
 }
 
 impl StatsSink for Lines<'_> {
     fn stat(&mut self, name: &str, value: &dyn Display) {
+        if self.left_out.contains(&name) {
+            return;
+        }
         self.text.clear();
         write!(self.text, "{value}").expect("writing to a string cannot fail");
         let response = Response::Stat { name: name.as_bytes(), value: self.text.as_bytes() };
-        encode(self.form, &response, &mut self.out.bytes);
+        self.out.answer(self.form, &response);
     }
 }
 

@@ -52,6 +52,9 @@ pub(crate) struct Seat(pub(crate) Arc<Shared>);
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        if !self.0.options.refuse_connections_fast {
+            self.0.door.look_again();
+        }
     }
 }
 

@@ -137,6 +137,10 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         program: _,
         config_file: _,
         listeners,
+        // Only the command line says these, and it stays as it is.
+        udp: _,
+        service: _,
+        process: _,
         unix_mask,
         data,
         memory_bytes,

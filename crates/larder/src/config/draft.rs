@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::plan::{Listener, TcpAddress};
 use super::report::Place;
+use super::service::{Process, Service};
 use super::stack::PlacedStack;
 
 /// A value and where it is written.
@@ -21,6 +22,8 @@ pub struct Placed<T> {
 pub struct Draft {
     /// Where to listen.
     pub listen: Option<Vec<Placed<Listener>>>,
+    /// Where to listen for datagrams.
+    pub udp: Vec<Placed<TcpAddress>>,
     /// Permission bits of unix sockets.
     pub unix_mask: Option<Placed<u32>>,
     /// The data folder.
@@ -43,6 +46,12 @@ pub struct Draft {
     pub verbosity: Option<u8>,
     /// Whether `shutdown` is obeyed.
     pub allow_shutdown: Option<bool>,
+    /// What only the command line says.
+    pub service: Service,
+    /// What only the command line says.
+    pub process: Process,
+    /// Where `--disable-evictions` stands.
+    pub no_evictions: Option<Place>,
     /// The prefixes in the order written.
     pub prefixes: Vec<PlacedPrefix>,
     /// What the operator should know.

@@ -20,6 +20,15 @@ pub const ITEM_SIZE_BYTES_MAX: u64 = 1 << 30;
 /// Requests a worker may answer in one turn; beyond it the other connections would starve.
 pub const REQUESTS_PER_TURN_MAX: u32 = 1_000_000;
 
+/// A connection silent for longer than this is none that anybody waits for, in seconds: a year.
+pub const IDLE_SECONDS_MAX: u64 = 366 * 24 * 60 * 60;
+
+/// More than this nobody receives at a time.
+pub const BYTES_IN_FLIGHT_MAX: u64 = 1 << 40;
+
+/// More lines than this nobody wants to wait for.
+pub const LOG_BUFFER_KIB_MAX: u64 = 1 << 20;
+
 /// The most talkative level.
 pub const VERBOSITY_MAX: u8 = 3;
 

@@ -15,6 +15,7 @@ pub mod limits;
 mod options;
 mod plan;
 mod report;
+mod service;
 mod stack;
 mod suggest;
 mod text;
@@ -35,6 +36,7 @@ pub use changes::{Change, Changes, Moved, Refusal};
 pub use options::Options;
 pub use plan::{Host, Layer, Listener, Plan, Prefix, Program, Stack, TcpAddress, Tier, Write};
 pub use report::Mistakes;
+pub use service::{Process, Service};
 
 /// memcached's port.
 pub const PORT_DEFAULT: u16 = 11211;
@@ -111,6 +113,9 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
     check_addresses(listen.as_deref().unwrap_or_default(), metrics.as_ref(), report);
     check_prefixes(&placed, is_broken, report);
     check_shared_files(&placed, report);
+    if let Some(place) = options.no_evictions {
+        check_no_evictions(&placed, place, report);
+    }
     let item_size = options.item_size_bytes_max.or(file.item_size_bytes_max);
     let memory = options.memory_bytes.or(file.memory_bytes);
     let memory_default = if is_memcached { MEMORY_BYTES_DEFAULT_MEMCACHED } else { MEMORY_BYTES_DEFAULT };
@@ -135,6 +140,7 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
         config_file: input.file.map(|file| file.path.to_owned()),
         listeners: listen
             .map_or_else(default_listener, |listen| listen.into_iter().map(|at| at.value).collect()),
+        udp: options.udp.into_iter().map(|at| at.value).collect(),
         unix_mask: options.unix_mask.or(file.unix_mask).map_or(UNIX_MASK_DEFAULT, |mask| mask.value),
         data: options.data.or(file.data).map_or_else(|| PathBuf::from(DATA_DEFAULT), |data| data.value),
         memory_bytes: sizes.memory,
@@ -145,10 +151,13 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
         idle_timeout: options
             .idle_timeout
             .or(file.idle_timeout)
-            .map(|timeout: Placed<Duration>| timeout.value),
+            .map(|timeout: Placed<Duration>| timeout.value)
+            .filter(|timeout| !timeout.is_zero()),
         metrics: metrics.map(|address| address.value),
         verbosity: options.verbosity.or(file.verbosity).unwrap_or(0),
         allow_shutdown: options.allow_shutdown.or(file.allow_shutdown).unwrap_or(false),
+        service: options.service,
+        process: options.process,
         prefixes: finish_prefixes(placed),
         notes: file.notes.into_iter().chain(options.notes).collect(),
     })
@@ -266,6 +275,28 @@ fn check_shared_files(prefixes: &[PlacedPrefix], report: &mut Report) {
                 }
             }
         }
+    }
+}
+
+/// RAM that makes no room is for items that live nowhere else: a cache above a store must let go of copies.
+fn check_no_evictions(prefixes: &[PlacedPrefix], place: Place, report: &mut Report) {
+    let stacks = || prefixes.iter().filter_map(|prefix| prefix.stack.as_ref()).map(|stack| &stack.stack);
+    let shares = |stack: &&Stack| stack.layers.contains(&Layer::Ram { size_bytes: None });
+    let keeps = |stack: &&Stack| matches!(stack.lowest(), Layer::Ram { .. });
+    if !stacks().any(|stack| keeps(&stack)) {
+        report.push(
+            place,
+            "--disable-evictions has nothing to keep from eviction: no stack ends in RAM",
+            "leave it out (a store keeps every item), or end a stack in RAM with --store ram",
+        );
+    } else if stacks().any(|stack| keeps(&stack) && shares(&stack))
+        && stacks().any(|stack| !keeps(&stack) && shares(&stack))
+    {
+        report.push(
+            place,
+            "--disable-evictions would fill the shared RAM, which is also the cache of a store",
+            "give one of them a RAM of its own, as in ram(64MiB)",
+        );
     }
 }
 

@@ -7,20 +7,24 @@
     reason = "these comments are the text of --help, where [v6]:port is an address"
 )]
 
+pub mod extended;
+mod listen;
+mod single;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::address::{parse_listener, parse_tcp, parse_unix_path};
+use super::address::parse_tcp;
 use super::draft::{Draft, Placed, PlacedPrefix};
 use super::engines::check_ram_bytes;
-use super::plan::{Host, Listener, Program, TcpAddress};
+use super::plan::Program;
 use super::report::{Objection, Report, objection};
 use super::text::Text;
 use super::units::{SIZE_BYTES_MAX, parse_size};
-use super::{METRICS_PORT_DEFAULT, PORT_DEFAULT, limits, stack};
+use super::{METRICS_PORT_DEFAULT, limits, stack};
 
-/// The options as given. Repeating one counts the last, except `--listen` and `-v`, which add up.
+/// The options as given. Repeating one counts the last, except `--listen`, `--extended` and `-v`, which add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Options {
     /// Stack that keeps all items, for example "ram(64MiB) > sqlite"
@@ -39,22 +43,35 @@ pub struct Options {
     #[arg(short = 'I', long, value_name = "SIZE", help_heading = "Storage", allow_negative_numbers = true)]
     pub max_item_size: Option<String>,
 
+    /// Refuse to store when RAM is full, instead of evicting
+    #[arg(short = 'M', long, help_heading = "Storage")]
+    pub disable_evictions: bool,
+
     /// TCP port; 0: no TCP, -1: any free port [default: 11211]
     #[arg(short = 'p', long, value_name = "PORT", help_heading = "Clients", allow_negative_numbers = true)]
     pub port: Option<String>,
+
+    /// UDP port; 0: no UDP, -1: any free port. Without --port also the TCP port [default: 0]
+    // Not in the help until larder listens on UDP.
+    #[arg(short = 'U', long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
+    pub udp_port: Option<String>,
 
     /// Address: host, host:port, [v6]:port, * or unix:PATH; may be repeated, commas separate
     /// [default: 127.0.0.1; as memcached all addresses]
     #[arg(short = 'l', long, value_name = "ADDR", help_heading = "Clients")]
     pub listen: Vec<String>,
 
-    /// Unix socket; no TCP then
+    /// Unix socket; no TCP and no UDP then
     #[arg(short = 's', long, value_name = "PATH", help_heading = "Clients")]
     pub unix_socket: Option<String>,
 
     /// Permissions of the unix socket, octal [default: 700]
     #[arg(short = 'a', long, value_name = "MASK", help_heading = "Clients", allow_negative_numbers = true)]
     pub unix_mask: Option<String>,
+
+    /// Connections that may wait to be accepted [default: 1024]
+    #[arg(short = 'b', long, value_name = "N", help_heading = "Clients", allow_negative_numbers = true)]
+    pub listen_backlog: Option<String>,
 
     /// Connections at a time [default: 1024]
     #[arg(short = 'c', long, value_name = "N", help_heading = "Clients", allow_negative_numbers = true)]
@@ -64,9 +81,29 @@ pub struct Options {
     #[arg(short = 'R', long, value_name = "N", help_heading = "Clients", allow_negative_numbers = true)]
     pub max_reqs_per_event: Option<String>,
 
+    /// Protocol that clients must speak: ascii, binary, or auto: their first byte says [default: auto]
+    #[arg(short = 'B', long, value_name = "NAME", help_heading = "Clients")]
+    pub protocol: Option<String>,
+
+    /// No CAS: clients see 0
+    #[arg(short = 'C', long, help_heading = "Clients")]
+    pub disable_cas: bool,
+
     /// Obey a client's `shutdown` command
     #[arg(short = 'A', long, help_heading = "Clients")]
     pub enable_shutdown: bool,
+
+    /// Refuse `flush_all`
+    #[arg(short = 'F', long, help_heading = "Clients")]
+    pub disable_flush_all: bool,
+
+    /// Refuse commands that list keys
+    #[arg(short = 'X', long, help_heading = "Clients")]
+    pub disable_dumping: bool,
+
+    /// Refuse `watch`
+    #[arg(short = 'W', long, help_heading = "Clients")]
+    pub disable_watch: bool,
 
     /// Configuration file; the options given here override it
     #[arg(long, value_name = "FILE", help_heading = "Running")]
@@ -76,22 +113,74 @@ pub struct Options {
     #[arg(short = 't', long, value_name = "N", help_heading = "Running", allow_negative_numbers = true)]
     pub threads: Option<String>,
 
+    /// Run in the background
+    #[arg(short = 'd', long, help_heading = "Running")]
+    pub daemon: bool,
+
+    /// File that holds the process number while larder runs
+    #[arg(short = 'P', long, value_name = "FILE", help_heading = "Running")]
+    pub pidfile: Option<String>,
+
+    /// User to become after the addresses are bound, when started as root
+    #[arg(short = 'u', long, value_name = "NAME", help_heading = "Running")]
+    pub user: Option<String>,
+
+    /// Keep all memory from being swapped out
+    #[arg(short = 'k', long, help_heading = "Running")]
+    pub lock_memory: bool,
+
+    /// Let a crash leave a core file
+    #[arg(short = 'r', long, help_heading = "Running")]
+    pub enable_coredumps: bool,
+
     /// Serve Prometheus metrics and /ready at this address [default: off; port 9150]
     #[arg(long, value_name = "ADDR", help_heading = "Running")]
     pub metrics: Option<String>,
 
-    /// Say more: -v what changes, -vv also each connection, -vvv everything
+    /// Count by key prefix for `stats detail`; the prefix ends with this character [default: off, :]
+    // Not in the help until larder counts by prefix.
+    #[arg(short = 'D', long, value_name = "CHAR", hide = true)]
+    pub delimiter: Option<String>,
+
+    /// Say more: -v what changes, -vv also connections, commands and answers, -vvv everything
     #[arg(short = 'v', long, action = ArgAction::Count, help_heading = "Running")]
     pub verbose: u8,
+
+    /// memcached's small settings, separated by commas
+    #[arg(short = 'o', long, value_name = "NAME[=VALUE]", help_heading = "Running", long_help = extended::help())]
+    pub extended: Vec<String>,
+
+    /// Print the licence
+    #[arg(short = 'i', long, help_heading = "Running")]
+    pub license: bool,
+
+    /// Growth of slab classes
+    #[arg(short = 'f', long, value_name = "FACTOR", allow_negative_numbers = true, help_heading = ACCEPTED, hide_short_help = true)]
+    pub slab_growth_factor: Option<String>,
+
+    /// Least space of an item
+    #[arg(short = 'n', long, value_name = "BYTES", allow_negative_numbers = true, help_heading = ACCEPTED, hide_short_help = true)]
+    pub slab_min_size: Option<String>,
+
+    /// Large memory pages
+    #[arg(short = 'L', long, help_heading = ACCEPTED, hide_short_help = true)]
+    pub enable_largepages: bool,
+
+    /// Queues of network cards
+    #[arg(short = 'N', long, value_name = "N", allow_negative_numbers = true, help_heading = ACCEPTED, hide_short_help = true)]
+    pub napi_ids: Option<String>,
+
+    /// memcached's file of memory, refused.
+    #[arg(short = 'e', long, hide = true)]
+    pub memory_file: Option<String>,
+
+    /// memcached's engine module, refused.
+    #[arg(short = 'E', long, hide = true)]
+    pub engine: Option<String>,
 }
 
-/// What `-p` asks for.
-enum Port {
-    /// `-p 0`.
-    NoTcp,
-    /// A port; 0 is any free one, which the command line spells -1.
-    Tcp(u16),
-}
+/// The heading above options that are taken as memcached takes them, and have no effect.
+const ACCEPTED: &str = "Taken as memcached takes them, without effect";
 
 /// Reads the options; every mistake goes to the report.
 pub fn read(options: &Options, program: Program, report: &mut Report) -> Draft {
@@ -114,6 +203,11 @@ pub fn read(options: &Options, program: Program, report: &mut Report) -> Draft {
     draft.metrics = reader.value("--metrics", &options.metrics, |text| parse_tcp(text, METRICS_PORT_DEFAULT));
     draft.verbosity = (options.verbose > 0).then_some(options.verbose.min(limits::VERBOSITY_MAX));
     draft.allow_shutdown = options.enable_shutdown.then_some(true);
+    reader.extended(&options.extended, &mut draft);
+    reader.service(options, &mut draft);
+    reader.process(options, &mut draft);
+    reader.refused(options);
+    reader.not_yet(&draft);
     if let Some(expression) = &options.store {
         let place = reader.report.add_option("--store", expression);
         let key = Placed { value: String::new(), place };
@@ -138,83 +232,10 @@ impl Reader<'_> {
         let place = self.report.add_option(option, text);
         self.report.take(place, parse(text)).map(|value| Placed { value, place })
     }
-
-    /// `-l`, `-p` and `-s` together say where to listen; any of them replaces the file's `listen`.
-    fn listeners(&mut self, options: &Options, program: Program, draft: &mut Draft) {
-        let port = self.value("--port", &options.port, parse_port);
-        let port_was_refused = options.port.is_some() && port.is_none();
-        let default_port = match &port {
-            Some(Placed { value: Port::Tcp(port), .. }) => *port,
-            _ => PORT_DEFAULT,
-        };
-        let addresses = self.addresses(&options.listen, default_port);
-        let socket = self.value("--unix-socket", &options.unix_socket, parse_unix_path);
-        if options.unix_socket.is_some() {
-            if !options.listen.is_empty() || options.port.is_some() {
-                let note = "--unix-socket turns TCP off, as in memcached: --port and --listen have no effect; \
-                            --listen unix:PATH listens on both";
-                draft.notes.push(note.to_owned());
-            }
-            draft.listen = Some(
-                socket
-                    .into_iter()
-                    .map(|path| Placed { value: Listener::Unix(path.value), place: path.place })
-                    .collect(),
-            );
-            return;
-        }
-        if let Some(Placed { value: Port::NoTcp, place }) = port {
-            let sockets: Vec<_> =
-                addresses.into_iter().filter(|address| matches!(address.value, Listener::Unix(_))).collect();
-            if sockets.is_empty() {
-                let advice = "write a port, or name a unix socket with --unix-socket PATH";
-                self.report.push(place, "port 0 turns TCP off and leaves nothing to listen on", advice);
-            }
-            draft.listen = Some(sockets);
-        } else if !options.listen.is_empty() || port_was_refused {
-            draft.listen = Some(addresses);
-        } else if let Some(Placed { place, .. }) = port {
-            let address = TcpAddress { host: program.default_host(), port: default_port };
-            draft.listen = Some(vec![Placed { value: Listener::Tcp(address), place }]);
-        }
-    }
-
-    fn addresses(&mut self, given: &[String], port: u16) -> Vec<Placed<Listener>> {
-        let mut listeners = Vec::new();
-        for list in given {
-            let whole = self.report.add_option("--listen", list);
-            let mut start = 0;
-            for address in list.split(',') {
-                let place = whole.part(start..start + address.len());
-                start += address.len() + 1;
-                let parsed = parse_listener(address, port);
-                listeners.extend(self.report.take(place, parsed).map(|value| Placed { value, place }));
-            }
-        }
-        listeners
-    }
-}
-
-impl Program {
-    /// The host that is listened on when none is named.
-    pub fn default_host(self) -> Host {
-        match self {
-            Program::Larder => Host::Address(std::net::Ipv4Addr::LOCALHOST.into()),
-            Program::Memcached => Host::All,
-        }
-    }
 }
 
 fn number(text: &str) -> Result<i128, Objection> {
     text.parse().map_err(|_| objection(format!("`{text}` is no whole number"), "write digits only"))
-}
-
-fn parse_port(text: &str) -> Result<Port, Objection> {
-    match limits::count("a port", number(text)?, -1, u16::MAX.into())? {
-        -1 => Ok(Port::Tcp(0)),
-        0 => Ok(Port::NoTcp),
-        port => Ok(Port::Tcp(u16::try_from(port).expect("the range was checked"))),
-    }
 }
 
 /// memcached's `-m`: a number of MiB.

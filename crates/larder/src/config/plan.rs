@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::service::{Process, Service};
 use super::units::{format_duration, format_size};
 
 /// The name under which the program was called; it decides the defaults.
@@ -25,8 +26,10 @@ pub struct Plan {
     pub program: Program,
     /// The file part of the plan was read from, as named on the command line.
     pub config_file: Option<PathBuf>,
-    /// Where to listen for clients; at least one, no two alike.
+    /// Where to listen for clients; no two alike. With those for datagrams at least one.
     pub listeners: Vec<Listener>,
+    /// Where to listen for datagrams.
+    pub udp: Vec<TcpAddress>,
     /// Permission bits of unix sockets, 0 to 0o777.
     pub unix_mask: u32,
     /// The folder of everything durable. Relative paths start at the working directory.
@@ -45,10 +48,14 @@ pub struct Plan {
     pub idle_timeout: Option<Duration>,
     /// Where Prometheus text and `/ready` are served.
     pub metrics: Option<TcpAddress>,
-    /// 0: quiet, 1: warnings, 2: also commands and answers, 3: also states.
+    /// 0: warnings and errors, 1: also what changes, 2: also connections, commands and answers, 3: everything.
     pub verbosity: u8,
     /// Whether a client's `shutdown` command is obeyed.
     pub allow_shutdown: bool,
+    /// How clients are served besides.
+    pub service: Service,
+    /// How the process runs.
+    pub process: Process,
     /// The stacks by prefix, sorted by key. Keys are unique, and the first is always the catch-all `""`.
     pub prefixes: Vec<Prefix>,
     /// What the operator should know although it is no mistake; one sentence each, for the log.

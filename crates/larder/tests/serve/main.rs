@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod clients;
+mod command_line;
 mod conversations;
 mod crowds;
 mod disk_full;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::pending::{Kind, Pending};
 use super::{Close, Turn, engines, fail, respond};
+use crate::accepted::Accepted;
 use crate::connection::output::Output;
 use crate::sasl;
 use crate::server::StopRequest;
@@ -66,7 +67,7 @@ pub(crate) fn execute_keyless(
             return Ok(Some(Pending::new(form, Kind::Refresh(refresh_certificates(turn)))));
         }
         Command::Sasl(sasl) => return authenticate(turn, form, sasl, out),
-        Command::Admin(admin) => administer(admin),
+        Command::Admin(admin) => administer(turn, admin),
         _ => Response::Error(ProtocolError::UnknownCommand),
     };
     respond(form, &response, out);
@@ -114,22 +115,41 @@ fn authenticate(
     }
 }
 
-fn administer(admin: &Admin<'_>) -> Response<'static> {
-    match admin {
-        // There is no crawler to steer: expired items go exactly when they are read, and in the background.
-        Admin::Crawler(
-            CrawlerCommand::Enable
-            | CrawlerCommand::Disable
-            | CrawlerCommand::Sleep { .. }
-            | CrawlerCommand::ToCrawl { .. }
-            | CrawlerCommand::Crawl { .. },
-        ) => Response::Ok,
-        Admin::Lru(LruCommand::Tune { .. } | LruCommand::Mode { .. } | LruCommand::TempTtl { .. }) => {
-            Response::Ok
+/// There is no crawler to steer, no segmented LRU and no slabs: expired items go exactly when they are read, and in the
+/// background. What is said to them is kept for `stats settings`.
+fn administer(turn: &Turn<'_>, admin: &Admin<'_>) -> Response<'static> {
+    let mut accepted = turn.shared().accepted.lock();
+    match *admin {
+        Admin::Crawler(CrawlerCommand::Enable) => accepted.lru_crawler = true,
+        Admin::Crawler(CrawlerCommand::Disable) => accepted.lru_crawler = false,
+        Admin::Crawler(CrawlerCommand::Crawl { .. }) if !accepted.lru_crawler => {
+            return Response::Error(ProtocolError::CrawlerDisabled);
         }
-        Admin::Slabs(SlabsCommand::Reassign) => Response::Error(ProtocolError::SlabReassignmentDisabled),
-        Admin::Slabs(SlabsCommand::Automove { .. }) => Response::Ok,
-        _ => Response::Error(ProtocolError::UnknownCommand),
+        Admin::Crawler(CrawlerCommand::Crawl { .. }) => {}
+        Admin::Crawler(CrawlerCommand::Sleep { microseconds }) => {
+            accepted.lru_crawler_sleep_us = microseconds
+        }
+        Admin::Crawler(CrawlerCommand::ToCrawl { items }) => accepted.lru_crawler_to_crawl = items,
+        Admin::Lru(command) => keep(&mut accepted, command),
+        Admin::Slabs(SlabsCommand::Automove { level }) => accepted.slab_automove = level.into(),
+        Admin::Slabs(SlabsCommand::Reassign) => {
+            return Response::Error(ProtocolError::SlabReassignmentDisabled);
+        }
+        _ => return Response::Error(ProtocolError::UnknownCommand),
+    }
+    Response::Ok
+}
+
+fn keep(accepted: &mut Accepted, command: LruCommand) {
+    // A factor beyond what fits is shown as the largest that does.
+    let hundredths = |factor: f64| (factor * 100.0).round() as u32;
+    match command {
+        LruCommand::Tune { hot_percent, warm_percent, hot_factor, warm_factor } => {
+            (accepted.hot_percent, accepted.warm_percent) = (hot_percent, warm_percent);
+            (accepted.hot_factor, accepted.warm_factor) = (hundredths(hot_factor), hundredths(warm_factor));
+        }
+        LruCommand::Mode { segmented } => accepted.lru_segmented = segmented,
+        LruCommand::TempTtl { seconds } => accepted.temporary_ttl_seconds = u32::try_from(seconds).ok(),
     }
 }
 
@@ -144,6 +164,9 @@ fn memory_limit(turn: &Turn<'_>, megabytes: u64) -> Response<'static> {
     for engine in engines(turn.routes) {
         taken |= engine.set_memory_limit(megabytes << 20).is_ok();
     }
+    if taken {
+        turn.shared().memory_bytes.store(megabytes << 20, Ordering::Relaxed);
+    }
     if taken { Response::Ok } else { Response::Error(ProtocolError::UnknownCommand) }
 }
 
@@ -155,6 +178,10 @@ fn flush(
     out: &mut Output,
 ) -> Result<Option<Pending>, Close> {
     turn.counters().cmd_flush.add(1);
+    if !turn.shared().options.flush_allowed {
+        respond(form, &Response::Error(ProtocolError::FlushNotAllowed), out);
+        return Ok(None);
+    }
     let when = delay.flush_at(turn.now.0).map(Timestamp);
     let mut pending = Vec::new();
     for engine in engines(turn.routes) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use larder_engine::{Found, Item, Sink, Timestamp, Token};
-use larder_protocol::{Form, Hit, Response, Value, encode, encode_after_value};
+use larder_protocol::{Form, Hit, Response, Value, encode_after_value};
 
 use crate::connection::output::{COPIED_VALUE_BYTES_MAX, Output};
 
@@ -28,13 +28,18 @@ pub(crate) struct HitSink<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) wants: Wants,
     pub(crate) now: Timestamp,
+    /// Whether the client sees the item's CAS; otherwise it sees 0.
+    pub(crate) shows_cas: bool,
     pub(crate) out: &'a mut Output,
 }
 
 impl HitSink<'_> {
     fn hit_with(&mut self, found: &Found, value: Value<'_>) -> bool {
-        let hit = describe(self.key, found, value, self.now);
-        encode(self.form, &Response::Hit(hit), &mut self.out.bytes)
+        let mut hit = describe(self.key, found, value, self.now);
+        if !self.shows_cas {
+            hit.cas = 0;
+        }
+        self.out.answer(self.form, &Response::Hit(hit))
     }
 }
 

@@ -140,7 +140,10 @@ impl Asked {
     ) {
         match (item, &self.shape) {
             (Some(item), Shape::Debug) => respond(form, &Response::Debug(attributes(turn, key, item)), out),
-            (Some(item), _) => HitSink { form, key, wants: self.wants, now: turn.now, out }.item(item),
+            (Some(item), _) => {
+                let shows_cas = turn.shows_cas();
+                HitSink { form, key, wants: self.wants, now: turn.now, shows_cas, out }.item(item);
+            }
             (None, _) => {}
         }
         self.conclude(turn, form, key, item.is_some(), out);
@@ -163,7 +166,7 @@ fn attributes(turn: &Turn<'_>, key: &[u8], item: &Item) -> protocol::Debug {
     protocol::Debug {
         ttl: found.expiry.seconds_left(turn.now),
         last_access_seconds: found.last_access.map_or(0, |last| turn.now.seconds_since(last)),
-        cas: found.cas,
+        cas: if turn.shows_cas() { found.cas } else { 0 },
         fetched: found.fetched,
         class: 1,
         item_bytes: key.len() + item.value.len(),
@@ -182,7 +185,7 @@ fn look_up(
         Ok(found) => found,
         Err(error) => return fail(turn, form, &error, out).map(|()| None),
     };
-    let mut sink = HitSink { form, key, wants: asked.wants, now: turn.now, out };
+    let mut sink = HitSink { form, key, wants: asked.wants, now: turn.now, shows_cas: turn.shows_cas(), out };
     match stack.engine.get(&turn.context(), routed, options, &mut sink) {
         Reply::Ready(Ok(found)) => {
             asked.conclude(turn, form, key, found.is_some(), out);
@@ -263,7 +266,8 @@ impl Many<'_, '_> {
         let index = self.sink.expect("an engine asks for the sink of a key before it hits");
         let key = self.keys[index].bytes();
         let (form, now) = (self.form, self.turn.now);
-        hit(&mut HitSink { form, key, wants: Wants::VALUE, now, out: self.replies.tail() });
+        let (wants, shows_cas) = (Wants::VALUE, self.turn.shows_cas());
+        hit(&mut HitSink { form, key, wants, now, shows_cas, out: self.replies.tail() });
     }
 }
 

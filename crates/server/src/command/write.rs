@@ -78,7 +78,10 @@ pub(super) fn stored(
             if count.is_cas {
                 counters.cas_hits.add(1);
             }
-            let stored = protocol::Stored { cas: stored.cas, value_bytes: stored.size };
+            let stored = protocol::Stored {
+                cas: if turn.shows_cas() { stored.cas } else { 0 },
+                value_bytes: stored.size,
+            };
             respond(form, &Response::Stored(stored), out);
             Ok(())
         }
@@ -250,7 +253,12 @@ pub(super) fn counted(
             }
             let ttl = number.expiry.seconds_left(turn.now);
             let ttl_before = number.expiry_before.seconds_left(turn.now);
-            let number = protocol::Number { value: number.value, cas: number.cas, ttl, ttl_before };
+            let number = protocol::Number {
+                value: number.value,
+                cas: if turn.shows_cas() { number.cas } else { 0 },
+                ttl,
+                ttl_before,
+            };
             respond(form, &Response::Number(number), out);
             Ok(())
         }

@@ -6,7 +6,10 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
+use larder_protocol::{Form, Response, encode};
 use tokio::io::AsyncWrite;
+
+use crate::tell;
 
 /// Values up to this many bytes are copied behind their answer's head; larger ones are sent from where they are.
 pub(crate) const COPIED_VALUE_BYTES_MAX: usize = 8 << 10;
@@ -26,6 +29,15 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Encodes an answer; whether its value is still to be pushed, and what follows it.
+    #[inline]
+    pub(crate) fn answer(&mut self, form: &Form<'_>, response: &Response<'_>) -> bool {
+        let start = self.bytes.len();
+        let awaits_value = encode(form, response, &mut self.bytes);
+        tell::answer(&self.bytes[start..]);
+        awaits_value
+    }
+
     /// Appends a large value by reference.
     pub(crate) fn push_shared(&mut self, value: Bytes) {
         self.shared_bytes += value.len();

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use larder_engine::StatsSink;
 
 use super::{Lines, memory};
+use crate::accepted::Accepted;
 use crate::command::Turn;
 use crate::counters::Totals;
 
@@ -18,6 +19,24 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     super::guarded::handshakes(turn, &totals, lines);
     lines.zeros("unexpected_napi_ids round_robin_fallback");
     items(turn, &totals, lines);
+}
+
+/// The names that memcached reports only with a crawler or with a thread that keeps the LRU.
+pub(super) fn left_out(accepted: &Accepted) -> &'static [&'static str] {
+    match (accepted.lru_crawler, accepted.lru_maintainer) {
+        (false, Some(false)) => &[
+            "lru_crawler_running",
+            "lru_crawler_starts",
+            "lru_maintainer_juggles",
+            "evicted_active",
+            "moves_to_cold",
+            "moves_to_warm",
+            "moves_within_lru",
+            "direct_reclaims",
+            "lru_bumps_dropped",
+        ],
+        _ => &[],
+    }
 }
 
 /// Who it is and what it has used.
@@ -84,12 +103,14 @@ fn commands(totals: &Totals, lines: &mut Lines<'_>) {
 
 /// Bounds, and what happened at them.
 fn limits(turn: &Turn<'_>, totals: &Totals, lines: &mut Lines<'_>) {
-    let options = &turn.shared().options;
+    let shared = turn.shared();
+    let options = &shared.options;
+    let (closed, closed_us) = shared.door.closed();
     lines.numbers(&[
-        ("limit_maxbytes", options.memory_bytes),
-        ("accepting_conns", 1),
-        ("listen_disabled_num", 0),
-        ("time_in_listen_disabled_us", 0),
+        ("limit_maxbytes", shared.memory_bytes.load(Relaxed)),
+        ("accepting_conns", u64::from(shared.door.is_open())),
+        ("listen_disabled_num", closed),
+        ("time_in_listen_disabled_us", closed_us),
         ("threads", options.workers as u64),
         ("conn_yields", totals.conn_yields),
     ]);

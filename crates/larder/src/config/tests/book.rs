@@ -2,6 +2,7 @@
 
 use clap::CommandFactory;
 
+use super::super::options::extended::Effect;
 use super::super::{engines, file};
 use super::*;
 
@@ -53,6 +54,13 @@ fn it_names_every_key_option_and_argument() {
         if let Some(short) = argument.get_short() {
             assert!(chapter.contains(&format!("`-{short}`")), "the chapter does not explain `-{short}`");
         }
+    }
+    for name in super::super::options::extended::NAMES {
+        let row =
+            chapter.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{}`", name.name)));
+        let row = row.unwrap_or_else(|| panic!("the chapter does not explain `-o {}`", name.name));
+        assert_eq!(row.ends_with("| taken |"), name.does == Effect::Taken, "`-o {}`", name.name);
+        assert_eq!(row.contains("| refused: "), name.does == Effect::Refused, "`-o {}`", name.name);
     }
     for engine in engines::ENGINES {
         for argument in engine.arguments() {

@@ -2,6 +2,7 @@
 
 mod book;
 mod changes;
+mod command_line;
 mod files;
 mod options;
 mod random;

@@ -205,7 +205,7 @@ fn one_source_of_stacks() {
 #[test]
 fn commands_are_told_apart() {
     use crate::cli::{Command, parse};
-    let command = |line: &str| parse(line.split(' ').map(Into::into)).map(|cli| cli.command);
+    let command = |line: &str| parse(Program::Larder, line.split(' ').map(Into::into)).map(|cli| cli.command);
     assert_eq!(command("larder -p 1").expect("runs"), None);
     let check_config = Command::CheckConfig { file: "a.toml".into() };
     assert_eq!(command("larder check-config a.toml").expect("is a command"), Some(check_config));
@@ -215,10 +215,10 @@ fn commands_are_told_apart() {
     for line in [
         "larder check-config",
         "larder -p",
-        "larder --prot 1",
+        "larder --p 1",
         "larder -p 1 check d",
         "larder serve",
-        "larder -U 1",
+        "larder -x 1",
     ] {
         assert!(command(line).is_err(), "{line}");
     }

@@ -53,6 +53,14 @@ impl Client {
         Client { stream: Stream::Unix(stream), received: Vec::new() }
     }
 
+    /// The server's TCP address.
+    pub fn peer(&self) -> SocketAddr {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.peer_addr().unwrap(),
+            Stream::Unix(_) => panic!("a unix socket has no address"),
+        }
+    }
+
     pub fn stream(&self) -> &Stream {
         &self.stream
     }
