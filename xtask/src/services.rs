@@ -81,8 +81,13 @@ const SERVICES: &[Service] = &[
         }),
     },
     Service {
+        name: "openssl",
+        purpose: "a client of TLS with certificates of its own",
+        source: Source::Debian(debian::Package { package: "openssl", program: "openssl", port: None }),
+    },
+    Service {
         name: "python",
-        purpose: "the clients pymemcache and python-binary-memcached",
+        purpose: "the clients pymemcache, python-binary-memcached and emcache",
         source: Source::PythonClients,
     },
     Service { name: "node", purpose: "the client memjs", source: Source::NodeClients },

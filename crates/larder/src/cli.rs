@@ -25,6 +25,9 @@ Examples:
 
 Called by the name `memcached`, larder keeps items in RAM only and listens on all addresses.";
 
+/// memcached's variable for the password file of SASL.
+const SASL_PASSWORDS_VARIABLE: &str = "MEMCACHED_SASL_PWDB";
+
 /// A longer file was named by mistake.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
@@ -81,7 +84,9 @@ pub fn parse(program: Program, arguments: impl IntoIterator<Item = OsString>) ->
         // Whoever asks memcached for its version wants to know what it can do.
         command = command.name("memcached").version(larder_server::Options::default().version);
     }
-    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    let mut cli = Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
+    cli.options.sasl_passwords_of_environment = std::env::var(SASL_PASSWORDS_VARIABLE).ok();
+    Ok(cli)
 }
 
 /// `-i`: the licence to standard output.

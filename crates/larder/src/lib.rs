@@ -4,6 +4,7 @@ pub mod build;
 pub mod cli;
 mod closing;
 pub mod config;
+mod guard;
 mod log;
 mod metrics;
 mod process;

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +20,7 @@ use crate::cli;
 use crate::closing::Closing;
 use crate::config::{Host, Layer, Listener, Moved, Options, Plan, Program, TcpAddress};
 use crate::process::{self, PidFile, Side};
-use crate::{log, metrics};
+use crate::{guard, log, metrics};
 
 /// How often a reload looks whether the engines it replaced are still in use.
 const RETIRE_PERIOD: Duration = Duration::from_millis(100);
@@ -116,6 +117,7 @@ fn warn(plan: &Plan, program: Program) {
             "running as root: better run larder as a user of its own, as with -u NAME (in a container this is usual)"
         );
     }
+    guard::warn_of_strangers(plan);
     for note in &plan.notes {
         tracing::warn!("{note}");
     }
@@ -163,6 +165,11 @@ fn server_options(plan: &Plan) -> anyhow::Result<larder_server::Options> {
             Listener::Tcp(address) => {
                 listen.extend(resolve(address)?.into_iter().map(ListenAddress::Tcp));
             }
+            Listener::Tls(address, encryption) => {
+                let clients = encryption.clients().expect("what a plan asks of clients is settled");
+                let addresses = resolve(address)?.into_iter();
+                listen.extend(addresses.map(|address| ListenAddress::Tls(address, clients)));
+            }
             Listener::Unix(path) => {
                 listen.push(ListenAddress::Unix { path: path.clone(), mode: plan.unix_mask });
             }
@@ -188,6 +195,8 @@ fn server_options(plan: &Plan) -> anyhow::Result<larder_server::Options> {
         udp,
         backlog: service.backlog,
         protocol: service.protocol,
+        authentication: guard::authentication(&plan.guard)?,
+        tls: guard::tls(&plan.guard)?,
         cas: service.cas,
         flush_allowed: service.flush_allowed,
         dump_allowed: service.dump_allowed,
@@ -351,22 +360,43 @@ impl Running<'_> {
         true
     }
 
-    /// Applies the configuration whole, or says why not and changes nothing. Waits for a store that is being closed
-    /// until `until`; meanwhile everything is served as before.
+    /// Applies the configuration, passwords and certificates whole, or says why not and changes nothing. Waits for a
+    /// store that is being closed until `until`; meanwhile everything is served as before.
     fn reload(&mut self, until: Instant) {
         self.waits_until = None;
-        let Some(file) = &self.options.config else {
+        let known = match self.server.shared().read_guard_again() {
+            Ok(known) => known,
+            Err(problem) => {
+                tracing::error!("reload refused, nothing changed: {problem}");
+                return;
+            }
+        };
+        if let Some(file) = &self.options.config {
+            if !self.reload_file(file, until) {
+                return;
+            }
+        } else if known.is_none() {
             tracing::warn!(
                 "reload: the server was started without --config, so there is nothing to read again"
             );
-            return;
-        };
+        }
+        if let Some(known) = known {
+            self.server.shared().replace_guard(known);
+            tracing::info!(
+                target: log::TOLD,
+                "reload: passwords and certificates were read again, for connections from now on"
+            );
+        }
+    }
+
+    /// Applies the file, or says why not, or that it must wait; whether what it says holds now.
+    fn reload_file(&mut self, file: &Path, until: Instant) -> bool {
         let file = file.display();
         let plan = match cli::load(self.options, self.program) {
             Ok(plan) => plan,
             Err(error) => {
                 tracing::error!("reload refused, nothing changed:\n{error:#}");
-                return;
+                return false;
             }
         };
         let changes = match self.plan.changes(&plan) {
@@ -375,15 +405,15 @@ impl Running<'_> {
                 for refusal in refusals {
                     tracing::error!("reload refused, nothing changed: {refusal}");
                 }
-                return;
+                return false;
             }
         };
         if changes.list.is_empty() {
             tracing::info!(target: log::TOLD, "reload: {file} means what is running already");
-            return;
+            return true;
         }
         if self.must_wait(&plan, until) {
-            return;
+            return false;
         }
         let setup = match self.engines.setup(&plan) {
             Ok(setup) => setup,
@@ -393,7 +423,7 @@ impl Running<'_> {
                 for error in self.engines.retire(&self.plan).close() {
                     tracing::error!("an engine that is not used could not be closed cleanly: {error}");
                 }
-                return;
+                return false;
             }
         };
         let moved = self.plan.moved(&plan);
@@ -419,6 +449,7 @@ impl Running<'_> {
         if let Err(error) = begun {
             tracing::error!("reload: no thread could be started to close what is no longer used: {error}");
         }
+        true
     }
 }
 

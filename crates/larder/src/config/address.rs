@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
+use super::guard::split_encryption;
 use super::plan::{Host, Listener, TcpAddress};
 use super::report::{Objection, objection};
 
@@ -16,6 +17,9 @@ const ADVICE: &str = "write host, host:port, [v6]:port, *:port for all addresses
 
 /// One address to listen on; `port` where the text names none.
 pub fn parse_listener(text: &str, port: u16) -> Result<Listener, Objection> {
+    if let Some((encryption, address)) = split_encryption(text) {
+        return Ok(Listener::Tls(parse_tcp(address, port)?, encryption));
+    }
     match text.strip_prefix("unix:") {
         Some(path) => Ok(Listener::Unix(parse_unix_path(path)?)),
         None => Ok(Listener::Tcp(parse_tcp(text, port)?)),
@@ -119,9 +123,11 @@ fn parse_host(host: &str) -> Result<Host, Objection> {
 
 /// Why two listeners cannot be open together, if they cannot. Host names are compared as written.
 pub fn clash(one: &Listener, other: &Listener) -> Option<&'static str> {
-    match (one, other) {
-        (Listener::Unix(one), Listener::Unix(other)) => (one == other).then_some("the same socket"),
-        (Listener::Tcp(one), Listener::Tcp(other)) if one.port == other.port && one.port != 0 => {
+    if let (Listener::Unix(one), Listener::Unix(other)) = (one, other) {
+        return (one == other).then_some("the same socket");
+    }
+    match (one.tcp(), other.tcp()) {
+        (Some(one), Some(other)) if one.port == other.port && one.port != 0 => {
             if one.host == other.host {
                 Some("the same address")
             } else if covers(&one.host, &other.host) || covers(&other.host, &one.host) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use super::guard::{describe_authentication, describe_tls};
 use super::plan::{Layer, Plan, Prefix, Stack};
 use super::units::{format_duration, format_size};
 
@@ -141,6 +142,7 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         udp: _,
         service: _,
         process: _,
+        guard,
         unix_mask,
         data,
         memory_bytes,
@@ -160,6 +162,8 @@ fn settings(plan: &Plan) -> Vec<Setting> {
     let listen = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     vec![
         fixed("listen", listen),
+        fixed("authentication", describe_authentication(guard).unwrap_or_else(|| "off".to_owned())),
+        fixed("tls", describe_tls(guard).unwrap_or_else(|| "off".to_owned())),
         fixed("unix_mask", format!("{unix_mask:o}")),
         fixed("data", data.display().to_string()),
         fixed("memory", format_size(*memory_bytes)),

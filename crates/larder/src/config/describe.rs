@@ -1,5 +1,6 @@
 //! A plan in words, for `check-config` and for whoever wants to know what a configuration means.
 
+use super::guard::{describe_authentication, describe_tls};
 use super::plan::{Listener, Plan, Stack};
 use super::units::{format_duration, format_size};
 
@@ -13,10 +14,17 @@ impl Plan {
         for (index, listener) in self.listeners.iter().enumerate() {
             let name = if index == 0 { "listens on" } else { "" };
             let mode = match listener {
-                Listener::Tcp(_) => String::new(),
+                Listener::Tcp(_) | Listener::Tls(..) => String::new(),
                 Listener::Unix(_) => format!(" (permissions {:o})", self.unix_mask),
             };
             line(&mut text, name, &format!("{listener}{mode}"));
+        }
+        for (name, value) in
+            [("authentication", describe_authentication(&self.guard)), ("TLS", describe_tls(&self.guard))]
+        {
+            if let Some(value) = value {
+                line(&mut text, name, &value);
+            }
         }
         line(&mut text, "data folder", &self.data.display().to_string());
         line(&mut text, "memory", &format!("{}, shared by every bare `ram`", format_size(self.memory_bytes)));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::guard::GuardDraft;
 use super::plan::{Listener, TcpAddress};
 use super::report::Place;
 use super::service::{Process, Service};
@@ -24,6 +25,8 @@ pub struct Draft {
     pub listen: Option<Vec<Placed<Listener>>>,
     /// Where to listen for datagrams.
     pub udp: Vec<Placed<TcpAddress>>,
+    /// Who may enter.
+    pub guard: GuardDraft,
     /// Permission bits of unix sockets.
     pub unix_mask: Option<Placed<u32>>,
     /// The data folder.

@@ -1,5 +1,7 @@
 //! The file `larder.toml`: from its text to a [`Draft`], every mistake at its place.
 
+mod guard;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -35,6 +37,14 @@ const KEYS: &[Key] = &[
     Key { name: "metrics", example: r#"metrics = "127.0.0.1:9150""# },
     Key { name: "verbosity", example: "verbosity = 1" },
     Key { name: "allow_shutdown", example: "allow_shutdown = true" },
+    Key { name: "passwords", example: r#"passwords = "/etc/larder/users""# },
+    Key { name: "sasl_passwords", example: r#"sasl_passwords = "/etc/larder/users""# },
+    Key { name: "tls", example: "tls = true" },
+    Key { name: "tls_certificate", example: r#"tls_certificate = "/etc/larder/server.pem""# },
+    Key { name: "tls_key", example: r#"tls_key = "/etc/larder/server.key""# },
+    Key { name: "tls_clients", example: r#"tls_clients = "required""# },
+    Key { name: "tls_client_ca", example: r#"tls_client_ca = "/etc/larder/clients.pem""# },
+    Key { name: "tls_version_min", example: r#"tls_version_min = "1.3""# },
     Key { name: "prefix", example: "[[prefix]] with `key` and `stack` on the lines below it" },
 ];
 
@@ -184,6 +194,7 @@ impl Reader<'_> {
                 }
                 "allow_shutdown" => draft.allow_shutdown = self.boolean(name, value),
                 "prefix" => draft.prefixes = self.prefixes(value),
+                name if guard::KEYS.contains(&name) => self.guard(name, value, &mut draft.guard),
                 unknown => self.unknown(KEYS, unknown, key.span(), "key"),
             }
         }

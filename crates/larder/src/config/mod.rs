@@ -11,6 +11,7 @@ mod draft;
 pub mod engines;
 mod expression;
 mod file;
+mod guard;
 pub mod limits;
 mod options;
 mod plan;
@@ -30,9 +31,11 @@ use std::time::Duration;
 
 use draft::{Draft, Placed, PlacedPrefix};
 use engines::Engine;
+use guard::GuardDraft;
 use report::{Place, Report};
 
 pub use changes::{Change, Changes, Moved, Refusal};
+pub use guard::{Encryption, Guard};
 pub use options::Options;
 pub use plan::{Host, Layer, Listener, Plan, Prefix, Program, Stack, TcpAddress, Tier, Write};
 pub use report::Mistakes;
@@ -126,11 +129,17 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
         memory_place: memory.map(|size| size.place),
     };
     sizes.check(&placed, report);
+    let guard = options.guard.over(file.guard);
+    let listeners = settle_listeners(input.program, listen, &guard);
+    let around =
+        guard::Around { protocol: options.service.protocol, listens_on_udp: !options.udp.is_empty() };
+    let mut notes: Vec<_> = file.notes.into_iter().chain(options.notes).collect();
+    notes.extend(guard.unused(&listeners));
+    // What a broken file does not say may stand in the part that could not be read.
+    let guard = if is_broken { Guard::default() } else { guard.settle(&listeners, &around, report) };
     if !report.is_clean() {
         return None;
     }
-    let default_listener =
-        || vec![Listener::Tcp(TcpAddress { host: input.program.default_host(), port: PORT_DEFAULT })];
     let threads_default = if is_memcached { THREADS_DEFAULT_MEMCACHED } else { input.cores };
     let threads = options.threads.or(file.threads).map(|threads| threads.value);
     let connections = options.connections_max.or(file.connections_max);
@@ -138,8 +147,8 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
     Some(Plan {
         program: input.program,
         config_file: input.file.map(|file| file.path.to_owned()),
-        listeners: listen
-            .map_or_else(default_listener, |listen| listen.into_iter().map(|at| at.value).collect()),
+        listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
+        guard,
         udp: options.udp.into_iter().map(|at| at.value).collect(),
         unix_mask: options.unix_mask.or(file.unix_mask).map_or(UNIX_MASK_DEFAULT, |mask| mask.value),
         data: options.data.or(file.data).map_or_else(|| PathBuf::from(DATA_DEFAULT), |data| data.value),
@@ -159,8 +168,24 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
         service: options.service,
         process: options.process,
         prefixes: finish_prefixes(placed),
-        notes: file.notes.into_iter().chain(options.notes).collect(),
+        notes,
     })
+}
+
+/// Every listener with what holds for it, and its place if it is written anywhere.
+fn settle_listeners(
+    program: Program,
+    listen: Option<Vec<Placed<Listener>>>,
+    guard: &GuardDraft,
+) -> Vec<(Listener, Option<Place>)> {
+    let written = |at: Placed<Listener>| (at.value, Some(at.place));
+    let default_listener =
+        || vec![(Listener::Tcp(TcpAddress { host: program.default_host(), port: PORT_DEFAULT }), None)];
+    listen
+        .map_or_else(default_listener, |listen| listen.into_iter().map(written).collect())
+        .into_iter()
+        .map(|(listener, place)| (guard.settle_listener(listener), place))
+        .collect()
 }
 
 /// The prefixes of the one source that gives any, or the default stack for all keys.

@@ -8,6 +8,7 @@
 )]
 
 pub mod extended;
+mod guard;
 mod listen;
 mod single;
 
@@ -88,6 +89,22 @@ pub struct Options {
     /// No CAS: clients see 0
     #[arg(short = 'C', long, help_heading = "Clients")]
     pub disable_cas: bool,
+
+    /// Clients must authenticate in text: FILE has user:password lines
+    #[arg(short = 'Y', long, value_name = "FILE", help_heading = "Clients")]
+    pub auth_file: Option<String>,
+
+    /// Clients must authenticate by SASL, in the binary protocol; passwords: -o sasl_pwdb=FILE
+    #[arg(short = 'S', long, help_heading = "Clients")]
+    pub enable_sasl: bool,
+
+    /// TLS on every TCP address that does not begin with notls:; certificates: -o ssl_chain_cert=FILE
+    #[arg(short = 'Z', long, help_heading = "Clients")]
+    pub enable_ssl: bool,
+
+    /// The password file of SASL that the environment names.
+    #[arg(skip)]
+    pub sasl_passwords_of_environment: Option<String>,
 
     /// Obey a client's `shutdown` command
     #[arg(short = 'A', long, help_heading = "Clients")]
@@ -204,6 +221,7 @@ pub fn read(options: &Options, program: Program, report: &mut Report) -> Draft {
     draft.verbosity = (options.verbose > 0).then_some(options.verbose.min(limits::VERBOSITY_MAX));
     draft.allow_shutdown = options.enable_shutdown.then_some(true);
     reader.extended(&options.extended, &mut draft);
+    reader.guard(options, &mut draft);
     reader.service(options, &mut draft);
     reader.process(options, &mut draft);
     reader.refused(options);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::guard::{Encryption, Guard};
 use super::service::{Process, Service};
 use super::units::{format_duration, format_size};
 
@@ -30,6 +31,8 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     /// Where to listen for datagrams.
     pub udp: Vec<TcpAddress>,
+    /// Who may enter.
+    pub guard: Guard,
     /// Permission bits of unix sockets, 0 to 0o777.
     pub unix_mask: u32,
     /// The folder of everything durable. Relative paths start at the working directory.
@@ -67,6 +70,8 @@ pub struct Plan {
 pub enum Listener {
     /// A TCP address.
     Tcp(TcpAddress),
+    /// A TCP address that says whether it is encrypted. In a plan it is, and what is asked of clients is settled.
+    Tls(TcpAddress, Encryption),
     /// A unix socket at this path.
     Unix(PathBuf),
 }
@@ -244,10 +249,21 @@ fn quote_if_needed(word: &str) -> String {
     }
 }
 
+impl Listener {
+    /// The TCP address, if it is one.
+    pub fn tcp(&self) -> Option<&TcpAddress> {
+        match self {
+            Listener::Tcp(address) | Listener::Tls(address, _) => Some(address),
+            Listener::Unix(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Listener::Tcp(address) => write!(f, "{address}"),
+            Listener::Tls(address, encryption) => write!(f, "{encryption}{address}"),
             Listener::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

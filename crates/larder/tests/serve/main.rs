@@ -6,6 +6,7 @@
 
 mod support;
 
+mod authentication;
 mod bad_input;
 mod clients;
 mod command_line;
@@ -13,6 +14,7 @@ mod conversations;
 mod crowds;
 mod disk_full;
 mod durability;
+mod encryption;
 mod main_job;
 mod operating;
 mod ordering;

@@ -3,7 +3,7 @@
 use crate::request::*;
 use crate::{BinaryForm, ExpTime, Form, KEY_BYTES_MAX, Opcode, ProtocolError};
 
-use super::{CloseReason, Decoded, Decoder};
+use super::{CREDENTIALS_BYTES_MAX, CloseReason, Decoded, Decoder};
 
 /// The first byte of a request.
 pub(crate) const MAGIC_REQUEST: u8 = 0x80;
@@ -13,9 +13,6 @@ pub(crate) const HEADER_BYTES: usize = 24;
 
 /// The largest body a packet may announce, in bytes.
 const BODY_BYTES_MAX: u32 = 1 << 30;
-
-/// The largest value of a packet that carries a value but stores none (SASL), in bytes.
-const CREDENTIALS_BYTES_MAX: usize = 64 << 10;
 
 /// The expiry in an incr or decr that says: do not create a missing item.
 pub(crate) const EXPTIME_NO_VIVIFY: u32 = u32::MAX;

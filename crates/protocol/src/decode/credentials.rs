@@ -8,7 +8,7 @@ use super::storage::TRAILER_BYTES;
 use super::tokens::{parse_u64, split_token};
 use crate::LINE_BYTES_MAX;
 
-/// The longest `user password`, in bytes.
+/// The longest `user password`, and the longest message of SASL, in bytes.
 pub const CREDENTIALS_BYTES_MAX: usize = 16 << 10;
 
 /// What [`decode_credentials`] made of the input.

@@ -28,7 +28,7 @@ use crate::users::Users;
 use crate::worker::{Arrival, Seat, Socket, WorkerState};
 
 /// How long a client may take to say who it is.
-const AUTHENTICATION_PATIENCE: Duration = Duration::from_secs(60);
+const AUTHENTICATION_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes read at once from somebody unknown.
 const PIECE_BYTES: usize = 4 << 10;

@@ -2,7 +2,7 @@
 
 use super::super::draft::{Draft, Placed};
 use super::super::report::{Objection, Place, objection};
-use super::super::{limits, suggest};
+use super::super::{guard, limits, suggest};
 use super::{Reader, number};
 
 /// What becomes of a name.
@@ -46,6 +46,7 @@ const fn refused(name: &'static str) -> Name {
 }
 
 const N: Option<&str> = Some("N");
+const FILE: Option<&str> = Some("FILE");
 const SECONDS: Option<&str> = Some("SECONDS");
 
 /// Every name, in the order of the help.
@@ -93,6 +94,67 @@ pub const NAMES: &[Name] = &[
     ),
     honoured("lru_crawler_tocrawl", N, "as the command `lru_crawler tocrawl`", |draft, text| {
         draft.service.accepted.lru_crawler_to_crawl = number_32(text)?;
+        Ok(())
+    }),
+    honoured("ssl_chain_cert", FILE, "TLS: the certificate and those above it, PEM", |draft, text| {
+        draft.guard.certificate_chain = Some(path(text)?);
+        Ok(())
+    }),
+    honoured("ssl_key", FILE, "TLS: its key, if it is not in the same file", |draft, text| {
+        draft.guard.key = Some(path(text)?);
+        Ok(())
+    }),
+    honoured("ssl_keyformat", Some("PEM|DER"), "TLS: how the key is written; default PEM", |draft, text| {
+        draft.guard.key_format = Some(guard::parse_key_format(text.value)?);
+        Ok(())
+    }),
+    honoured(
+        "ssl_verify_mode",
+        Some("0|1|2|3"),
+        "TLS: 0: clients need no certificate, 1: may show one, 2 and 3: must; default 0",
+        |draft, text| {
+            let value = guard::parse_verify_mode(text.value)?;
+            draft.guard.clients = Some(Placed { value, place: text.place });
+            Ok(())
+        },
+    ),
+    honoured("ssl_ca_cert", FILE, "TLS: the authorities whose clients are known, PEM", |draft, text| {
+        draft.guard.client_authorities = Some(path(text)?);
+        Ok(())
+    }),
+    honoured(
+        "ssl_ciphers",
+        Some("NAME:NAME"),
+        "TLS: the ciphers of TLS 1.2 that may be used",
+        |draft, text| {
+            draft.guard.ciphers = Some(guard::parse_cipher_list(text.value)?);
+            Ok(())
+        },
+    ),
+    honoured("ssl_session_cache", None, "TLS: let clients take up earlier sessions", |draft, _| {
+        draft.guard.session_cache = Some(true);
+        Ok(())
+    }),
+    honoured(
+        "ssl_min_version",
+        Some("0|1|2|3"),
+        "TLS: 3: version 1.3 only; below: 1.2 too, and nothing older; default 2",
+        |draft, text| {
+            draft.guard.version_min = Some(guard::parse_min_version(text.value)?);
+            Ok(())
+        },
+    ),
+    honoured(
+        "sasl_pwdb",
+        FILE,
+        "SASL: user:password lines, instead of MEMCACHED_SASL_PWDB",
+        |draft, text| {
+            draft.guard.sasl_passwords = Some(path(text)?);
+            Ok(())
+        },
+    ),
+    accepted("ssl_wbuf_size", Some("KIB"), |draft, text| {
+        draft.guard.write_buffer_bytes = Some((whole(text, 1, 1 << 20)? << 10) as usize);
         Ok(())
     }),
     honoured("drop_privileges", None, "give up, once started, ever gaining a privilege again", |draft, _| {
@@ -285,6 +347,10 @@ fn set(setting: &str, place: Place, draft: &mut Draft) -> Result<(), Objection> 
         draft.service.without_effect.push(format!("-o {name}"));
     }
     Ok(())
+}
+
+fn path(text: &Placed<&str>) -> Result<Placed<std::path::PathBuf>, Objection> {
+    Ok(Placed { value: guard::parse_path(text.value)?, place: text.place })
 }
 
 /// A whole number between two bounds.

@@ -96,7 +96,7 @@ impl Reader<'_> {
 fn udp_hosts(addresses: &[Placed<Listener>], program: Program) -> Vec<Host> {
     let mut hosts: Vec<Host> = Vec::new();
     for address in addresses {
-        if let Listener::Tcp(address) = &address.value
+        if let Some(address) = address.value.tcp()
             && !hosts.contains(&address.host)
         {
             hosts.push(address.host.clone());

@@ -4,6 +4,7 @@ mod book;
 mod changes;
 mod command_line;
 mod files;
+mod guard;
 mod options;
 mod random;
 mod report;

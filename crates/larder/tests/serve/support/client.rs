@@ -4,6 +4,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::wait::PATIENCE;
 
@@ -12,6 +15,7 @@ const READ_BYTES: usize = 64 << 10;
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// The answer ended before it was whole.
@@ -36,14 +40,33 @@ pub struct Client {
     received: Vec<u8>,
 }
 
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream =
+        TcpStream::connect_timeout(&address, PATIENCE).unwrap_or_else(|error| panic!("{address}: {error}"));
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 impl Client {
     pub fn tcp(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
-            .unwrap_or_else(|error| panic!("{address}: {error}"));
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream: Stream::Tcp(stream), received: Vec::new() }
+        Client { stream: Stream::Tcp(connect(address)), received: Vec::new() }
+    }
+
+    /// Shakes hands with a server of TLS. Whether that one accepts the client's certificate shows with the first answer.
+    pub fn try_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Client> {
+        let name = address.ip().into();
+        let session = ClientConnection::new(config.clone(), name).expect("a good configuration");
+        let mut stream = StreamOwned::new(session, connect(address));
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Client { stream: Stream::Tls(Box::new(stream)), received: Vec::new() })
+    }
+
+    pub fn tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Client {
+        Client::try_tls(address, config).unwrap_or_else(|error| panic!("{address}: {error}"))
     }
 
     pub fn unix(path: &Path) -> Client {
@@ -57,12 +80,17 @@ impl Client {
     pub fn peer(&self) -> SocketAddr {
         match &self.stream {
             Stream::Tcp(stream) => stream.peer_addr().unwrap(),
+            Stream::Tls(stream) => stream.sock.peer_addr().unwrap(),
             Stream::Unix(_) => panic!("a unix socket has no address"),
         }
     }
 
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    pub fn stream_mut(&mut self) -> &mut Stream {
+        &mut self.stream
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -74,6 +102,7 @@ impl Client {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes.as_ref()),
             Stream::Unix(stream) => stream.write_all(bytes.as_ref()),
+            Stream::Tls(stream) => stream.write_all(bytes.as_ref()).and_then(|()| stream.flush()),
         }
     }
 
@@ -82,6 +111,10 @@ impl Client {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()
+            }
         }
     }
 
@@ -91,6 +124,7 @@ impl Client {
         let count = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut buffer)?,
             Stream::Unix(stream) => stream.read(&mut buffer)?,
+            Stream::Tls(stream) => stream.read(&mut buffer)?,
         };
         self.received.extend_from_slice(&buffer[..count]);
         Ok(count)

@@ -1,5 +1,6 @@
 //! What the tests share: servers under test, clients of them, conversations.
 
+pub mod certificates;
 pub mod client;
 pub mod conversation;
 pub mod outside;

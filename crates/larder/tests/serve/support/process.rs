@@ -149,6 +149,11 @@ impl Server {
         *self.addresses.first().unwrap_or_else(|| panic!("no address in {:?}", self.start_line))
     }
 
+    /// All TCP addresses, in the order of the command line.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+
     /// The unix socket.
     pub fn socket(&self) -> &Path {
         self.socket.as_deref().unwrap_or_else(|| panic!("no socket in {:?}", self.start_line))
