@@ -2,6 +2,7 @@
 
 mod admin;
 mod hit;
+mod job;
 mod map;
 mod pending;
 mod retrieve;
@@ -17,13 +18,15 @@ use crate::counters::Counters;
 use crate::options::Tunables;
 use crate::router::{Routes, Stack};
 use crate::shared::Shared;
+use crate::watch::Streams;
 use crate::worker::WorkerState;
 
 pub(crate) use admin::execute_keyless;
+pub(crate) use job::{Job, Start, start};
 pub(crate) use map::expiry;
 pub(crate) use pending::{Fate, Group, Pending};
 pub(crate) use retrieve::get_many;
-pub(crate) use write::refuse_store;
+pub(crate) use write::{Refused, refuse_store};
 
 /// The connection must be closed; what is answered so far is still sent.
 #[derive(Debug)]
@@ -54,6 +57,12 @@ impl<'a> Turn<'a> {
     #[inline]
     pub(crate) fn shows_cas(&self) -> bool {
         self.state.shared.options.cas
+    }
+
+    /// What anybody watches, as it was when the request was read.
+    #[inline]
+    pub(crate) fn watched(&self) -> Streams {
+        self.state.watched.get()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

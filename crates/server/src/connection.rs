@@ -5,6 +5,7 @@
 
 mod linger;
 mod admit;
+mod job;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod queue;
@@ -19,13 +20,14 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use larder_engine::{Connection, Ordering, Timestamp};
-use larder_protocol::{Command, Decoded, Decoder, Form, Limits, Request, Response, Scratch};
+use larder_protocol::{Command, Decoded, Decoder, Form, Limits, LogCloseReason, Request, Response, Scratch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::command::{self, Close, Needs, Turn};
+use crate::command::{self, Close, Job, Needs, Start, Turn};
 use crate::router::Routes;
 use crate::shared::Setup;
 use crate::tell;
+use crate::watch::Visit;
 use crate::worker::{Buffers, Entry, Seat, WorkerState};
 use linger::Linger;
 pub(crate) use admit::admit;
@@ -93,6 +95,9 @@ struct Session {
     receiving: Option<Box<Receiving>>,
     replies: Replies,
     life: Life,
+    visit: Visit,
+    /// What it does instead of answering requests.
+    job: Option<Box<Job>>,
     /// Requests since the last time others got their turn.
     requests: u32,
     /// All is answered; what the client still says is thrown away.
@@ -101,14 +106,17 @@ struct Session {
     dropped_input: bool,
 }
 
+/// A client that is to be served.
+pub(crate) struct Guest {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) stream: Stream,
+    pub(crate) visit: Visit,
+    pub(crate) seat: Seat,
+}
+
 /// Serves a connection until it is closed. `input` was read from it before, and comes first.
-pub(crate) async fn serve(
-    state: Rc<WorkerState>,
-    connection: Arc<Connection>,
-    stream: Stream,
-    seat: Seat,
-    input: Vec<u8>,
-) {
+pub(crate) async fn serve(state: Rc<WorkerState>, guest: Guest, input: Vec<u8>) {
+    let Guest { connection, stream, visit, seat } = guest;
     let entry = state.register(connection.id);
     let setup = state.setup();
     for engine in command::engines(&setup.routes) {
@@ -125,6 +133,8 @@ pub(crate) async fn serve(
         receiving: None,
         replies: Replies::default(),
         life: Life::Open,
+        visit,
+        job: None,
         requests: 0,
         linger: None,
         dropped_input: false,
@@ -135,6 +145,7 @@ pub(crate) async fn serve(
     };
     let end = std::future::poll_fn(|task| session.poll(task)).await;
     if let Err(error) = end {
+        session.visit.reason = LogCloseReason::Error;
         admit::count_tls_error(&session.state, &session.stream, &error);
         tracing::debug!("connection {}: {error}", session.connection.id);
     }
@@ -153,8 +164,9 @@ impl Session {
         if self.entry.waker.borrow().as_ref().is_none_or(|waker| !waker.will_wake(task.waker())) {
             *self.entry.waker.borrow_mut() = Some(task.waker().clone());
         }
-        if self.entry.kicked.get() {
+        if self.entry.kicked.get() && !self.is_watching() {
             self.state.counters.idle_kicks.add(1);
+            self.visit.reason = LogCloseReason::IdleTimeout;
             return Poll::Ready(Ok(()));
         }
         let state = self.state.clone();
@@ -194,7 +206,7 @@ impl Session {
                 // What was read whole is still answered; what is cut off will never be.
                 progress |= self.execute_waiting(routes, now, &mut buffers.scratch);
                 if !self.input_waits {
-                    self.life = Life::Finishing;
+                    self.finish(LogCloseReason::Shutdown);
                 }
             }
             progress |= self.execute_waiting(routes, now, &mut buffers.scratch);
@@ -205,7 +217,10 @@ impl Session {
                     Poll::Pending => {}
                 }
             }
-            let was_full = self.replies.output.unsent() > UNSENT_BYTES_MAX;
+            progress |= self.work(task, buffers)?;
+            let unsent = self.replies.output.unsent();
+            // Room for more, once it is sent.
+            let was_full = unsent > UNSENT_BYTES_MAX || (unsent > 0 && self.job.is_some());
             if let Poll::Ready(sent) = self.send(task) {
                 sent?;
                 if self.life == Life::Finishing
@@ -232,12 +247,13 @@ impl Session {
         if self.replies.queue.is_empty() {
             return false;
         }
+        self.state.look_for_watchers();
         let turn = Turn { state: &self.state, connection: &self.connection, routes, now };
         match self.replies.queue.advance(task, &turn, &mut self.replies.output) {
             Ok(progress) => progress,
             Err(Close) => {
                 self.replies.queue = Queue::default();
-                self.life = Life::Finishing;
+                self.finish(LogCloseReason::Normal);
                 true
             }
         }
@@ -260,6 +276,7 @@ impl Session {
     /// Whether more may be executed at this moment.
     fn is_blocked(&self) -> bool {
         self.receiving.is_some()
+            || self.job.is_some()
             || self.replies.queue.is_full()
             || self.replies.queue.is_barred()
             || self.replies.output.unsent() > UNSENT_BYTES_MAX
@@ -277,6 +294,7 @@ impl Session {
         if !self.input_waits || self.life == Life::Finishing || self.is_blocked() {
             return false;
         }
+        self.state.look_for_watchers();
         let mut input = std::mem::take(&mut self.input);
         let consumed = self.execute_input(&input, routes, now, scratch);
         input.drain(..consumed);
@@ -310,12 +328,14 @@ impl Session {
         let count = buffer.filled().len();
         if count == 0 {
             // The client says no more; it still gets its answers.
-            self.life = Life::Finishing;
+            self.finish(LogCloseReason::Normal);
             self.keep_input(Vec::new());
             return Poll::Ready(Ok(()));
         }
         self.state.counters.bytes_read.add(count as u64);
         self.entry.last_command.set(now);
+        // After the read: who began to watch before this was sent is seen.
+        self.state.look_for_watchers();
         if self.input.is_empty() {
             let consumed = self.execute_input(&buffers.read[..count], routes, now, &mut buffers.scratch);
             let rest = buffers.read[consumed..count].to_vec();
@@ -375,6 +395,7 @@ impl Session {
                         self.answer_last(&form, &Response::Error(error));
                     }
                     tracing::debug!("connection {}: closed for {reason:?}", self.connection.id);
+                    self.visit.reason = LogCloseReason::Error;
                     break Halt::Finish;
                 }
             }
@@ -384,6 +405,14 @@ impl Session {
             self.life = Life::Finishing;
         }
         done
+    }
+
+    /// Lets no more be read or executed.
+    fn finish(&mut self, reason: LogCloseReason) {
+        if self.life == Life::Open {
+            self.life = Life::Finishing;
+            self.visit.reason = reason;
+        }
     }
 
     fn answer_last(&mut self, form: &Form<'_>, response: &Response<'_>) {
@@ -403,6 +432,14 @@ impl Session {
             Needs::Keys => return Ok(execute_many(&turn, request, replies)),
             Needs::Barrier if !replies.queue.is_empty() => return Ok(false),
             Needs::Barrier => {
+                match command::start(&turn, &request.form, &request.command, &mut replies.output) {
+                    Start::Other => {}
+                    Start::Answered => return Ok(true),
+                    Start::Job(job) => {
+                        self.job = Some(Box::new(job));
+                        return Ok(true);
+                    }
+                }
                 let pending =
                     command::execute_keyless(&turn, &request.form, &request.command, &mut replies.output)?;
                 if let Some(pending) = pending {

@@ -68,6 +68,10 @@ counters! {
     get_hits,
     /// Keys not found.
     get_misses,
+    /// Keys not found because their items had expired, where the engine tells.
+    get_expired,
+    /// Keys not found because their items were flushed, where the engine tells.
+    get_flushed,
     /// Deletions that found nothing.
     delete_misses,
     /// Items deleted.

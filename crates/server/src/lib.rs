@@ -24,6 +24,7 @@ mod stats;
 mod tell;
 pub mod tls;
 mod users;
+mod watch;
 mod worker;
 
 pub use accepted::Accepted;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use larder_protocol::encode_too_many_connections;
+use larder_protocol::{LogPeer, encode_too_many_connections};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedSender;
@@ -135,7 +135,10 @@ async fn accept_all(
             loop {
                 wait_for_room(shared).await;
                 match listener.accept().await {
-                    Ok((stream, _)) => deal(Socket::Tcp(stream.into_std()?), name, shared, workers),
+                    Ok((stream, peer)) => {
+                        let peer = LogPeer::Tcp(peer.ip(), peer.port());
+                        deal(Socket::Tcp(stream.into_std()?), peer, name, shared, workers);
+                    }
                     Err(error) => pause_after(error, name).await,
                 }
             }
@@ -145,7 +148,10 @@ async fn accept_all(
             loop {
                 wait_for_room(shared).await;
                 match listener.accept().await {
-                    Ok((stream, _)) => deal(Socket::Tls(stream.into_std()?, clients), name, shared, workers),
+                    Ok((stream, peer)) => {
+                        let peer = LogPeer::Tcp(peer.ip(), peer.port());
+                        deal(Socket::Tls(stream.into_std()?, clients), peer, name, shared, workers);
+                    }
                     Err(error) => pause_after(error, name).await,
                 }
             }
@@ -156,7 +162,9 @@ async fn accept_all(
             loop {
                 wait_for_room(shared).await;
                 match listener.accept().await {
-                    Ok((stream, _)) => deal(Socket::Unix(stream.into_std()?), name, shared, workers),
+                    Ok((stream, _)) => {
+                        deal(Socket::Unix(stream.into_std()?), LogPeer::Local, name, shared, workers);
+                    }
                     Err(error) => pause_after(error, name).await,
                 }
             }
@@ -181,7 +189,13 @@ async fn pause_after(error: io::Error, name: &str) {
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
 }
 
-fn deal(socket: Socket, name: &Arc<str>, shared: &Arc<Shared>, workers: &[UnboundedSender<Arrival>]) {
+fn deal(
+    socket: Socket,
+    peer: LogPeer,
+    name: &Arc<str>,
+    shared: &Arc<Shared>,
+    workers: &[UnboundedSender<Arrival>],
+) {
     let is_full =
         shared.connections.fetch_add(1, Ordering::Relaxed) >= shared.setup().tunables.connections_max;
     // Two listeners may have found the same place free; then both have taken a client, who is served.
@@ -194,7 +208,7 @@ fn deal(socket: Socket, name: &Arc<str>, shared: &Arc<Shared>, workers: &[Unboun
     let seat = Seat(shared.clone());
     let id = shared.connections_total.fetch_add(1, Ordering::Relaxed) + 1;
     let worker = &workers[id as usize % workers.len()];
-    let arrival = Arrival { socket, listener: name.clone(), id, seat };
+    let arrival = Arrival { socket, peer, listener: name.clone(), id, seat };
     if worker.send(arrival).is_err() {
         tracing::debug!("connection {id}: its worker has stopped");
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use larder_engine::{Clock, Timestamp};
+use larder_engine::{Clock, Observer, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 
@@ -16,6 +16,7 @@ use crate::guard::{Guard, Known};
 use crate::options::{Options, Tunables};
 use crate::router::Routes;
 use crate::server::StopRequest;
+use crate::watch::Watchers;
 
 /// Unit of the budget for bytes in flight: a semaphore counts at most 2^61, but a request asks in `u32`.
 pub(crate) const BUDGET_UNIT_BYTES: usize = 1024;
@@ -64,6 +65,7 @@ pub struct Shared {
     /// The addresses listened on, in words.
     pub(crate) listening: Vec<String>,
     stop_requests: Sender<StopRequest>,
+    pub(crate) watchers: Arc<Watchers>,
 }
 
 impl Shared {
@@ -75,6 +77,8 @@ impl Shared {
         setup: Setup,
         stop_requests: Sender<StopRequest>,
     ) -> Self {
+        let watchers = Arc::new(Watchers::new(clock.clone(), options.watcher_buffer_bytes));
+        observe(&setup, &watchers);
         let budget_units = options.bytes_in_flight_max.div_ceil(BUDGET_UNIT_BYTES);
         guard.note_start(clock.now());
         Shared {
@@ -96,6 +100,7 @@ impl Shared {
             phase: watch::Sender::new(Phase::Open),
             listening,
             stop_requests,
+            watchers,
             options,
         }
     }
@@ -112,6 +117,7 @@ impl Shared {
     /// Puts another setup in force, whole; requests under way finish on the old one, which is returned: once nobody
     /// else holds it, no worker uses its engines any more, besides operations under way.
     pub fn swap_setup(&self, setup: Setup) -> Arc<Setup> {
+        observe(&setup, &self.watchers);
         let old = std::mem::replace(&mut *self.setup.write(), Arc::new(setup));
         self.setup_generation.fetch_add(1, Ordering::Release);
         // It may let more connections in.
@@ -150,6 +156,7 @@ impl Shared {
         *self.counters_base.lock() = self.raw_totals();
         self.connections_rejected.store(0, Ordering::Relaxed);
         self.door.reset_counters();
+        self.watchers.reset_counts();
         for stack in self.setup().routes.stacks() {
             stack.engine.reset_stats();
         }
@@ -185,5 +192,13 @@ impl Shared {
     /// Client connections open now.
     pub fn connections_open(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Gives every engine somebody to tell of what it does by itself.
+fn observe(setup: &Setup, watchers: &Arc<Watchers>) {
+    let observer: Arc<dyn Observer> = watchers.clone();
+    for stack in setup.routes.stacks() {
+        stack.engine.observe(&observer);
     }
 }

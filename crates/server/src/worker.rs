@@ -2,22 +2,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use larder_engine::{Connection, Context, Timestamp, Worker};
-use larder_protocol::Scratch;
+use larder_protocol::{LogPeer, Scratch};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::LocalSet;
 
 use crate::connection::pace::Upload;
-use crate::connection::{self, Stream};
+use crate::connection::{self, Guest, Stream};
 use crate::counters::Counters;
 use crate::guard::Authentication;
 use crate::shared::{Phase, Setup, Shared};
 use crate::tls::ClientCertificates;
+use crate::watch::{Streams, Visit};
 
 /// Stack size of a worker's thread in bytes, as foreign engines called on it expect.
 pub(crate) const STACK_BYTES: usize = 8 << 20;
@@ -33,6 +35,7 @@ const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(1);
 /// A connection on its way from the acceptor to its worker.
 pub(crate) struct Arrival {
     pub(crate) socket: Socket,
+    pub(crate) peer: LogPeer,
     pub(crate) listener: Arc<str>,
     pub(crate) id: u64,
     /// Counts the connection for as long as it lives.
@@ -44,6 +47,16 @@ pub(crate) enum Socket {
     Tcp(std::net::TcpStream),
     Tls(std::net::TcpStream, ClientCertificates),
     Unix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    /// Its descriptor, which stays the same when it is tied to an event loop.
+    pub(crate) fn descriptor(&self) -> i32 {
+        match self {
+            Socket::Tcp(socket) | Socket::Tls(socket, _) => socket.as_raw_fd(),
+            Socket::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
 }
 
 /// One of the places for connections; dropping it makes the place free.
@@ -65,6 +78,8 @@ pub(crate) struct WorkerState {
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: RefCell<Buffers>,
     setup: RefCell<(u64, Arc<Setup>)>,
+    /// What anybody watched when a connection was last read.
+    pub(crate) watched: Cell<Streams>,
     /// Set once the server stops: connections finish what they have.
     pub(crate) draining: Cell<bool>,
     entries: RefCell<HashMap<u64, Rc<Entry>>>,
@@ -114,6 +129,12 @@ impl WorkerState {
             *setup = (generation, self.shared.setup());
         }
         setup.1.clone()
+    }
+
+    /// Looks what anybody watches.
+    #[inline]
+    pub(crate) fn look_for_watchers(&self) {
+        self.watched.set(self.shared.watchers.wanted());
     }
 
     pub(crate) fn context<'a>(&'a self, connection: &'a Arc<Connection>, now: Timestamp) -> Context<'a> {
@@ -201,6 +222,7 @@ pub(crate) fn run(
             spare_output: Vec::new(),
         }),
         setup: RefCell::new((shared.setup_generation(), shared.setup())),
+        watched: Cell::default(),
         draining: Cell::new(false),
         entries: RefCell::default(),
         detached,
@@ -248,8 +270,9 @@ fn welcome(state: &Rc<WorkerState>, arrival: Arrival) {
     match Stream::attach(arrival.socket) {
         Ok(stream) => {
             let connection = Connection::new(arrival.id, arrival.listener, stream.descriptor());
-            let state = state.clone();
-            tokio::task::spawn_local(connection::serve(state, connection, stream, arrival.seat, Vec::new()));
+            let visit = Visit::begin(state, arrival.peer, stream.descriptor());
+            let guest = Guest { connection, stream, visit, seat: arrival.seat };
+            tokio::task::spawn_local(connection::serve(state.clone(), guest, Vec::new()));
         }
         Err(error) => tracing::warn!("connection {}: cannot be served: {error}", arrival.id),
     }

@@ -23,10 +23,8 @@ const EVERY_CUT_BYTES_MAX: usize = 3000;
 const TRIES: usize = 3;
 
 /// What larder does not answer as the tables say, and why that is right.
-const NOT_LARDER: &[(&str, &str)] = &[
-    ("version", "a binary packet's length depends on the version; another test looks at it"),
-    ("watch", "larder has no watchers yet"),
-];
+const NOT_LARDER: &[(&str, &str)] =
+    &[("version", "a binary packet's length depends on the version; another test looks at it")];
 
 /// What a store without RAM above it answers otherwise.
 const NOT_STORE_ALONE: &[(&str, &str)] = &[

@@ -22,3 +22,4 @@ mod refusals;
 mod reload;
 mod statistics;
 mod time;
+mod watchers;

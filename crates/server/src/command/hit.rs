@@ -1,7 +1,7 @@
 //! Writing a hit.
 
 use bytes::Bytes;
-use larder_engine::{Found, Item, Sink, Timestamp, Token};
+use larder_engine::{Found, Item, Missed, Sink, Timestamp, Token};
 use larder_protocol::{Form, Hit, Response, Value, encode_after_value};
 
 use crate::connection::output::{COPIED_VALUE_BYTES_MAX, Output};
@@ -31,10 +31,21 @@ pub(crate) struct HitSink<'a> {
     /// Whether the client sees the item's CAS; otherwise it sees 0.
     pub(crate) shows_cas: bool,
     pub(crate) out: &'a mut Output,
+    pub(crate) outcome: Outcome,
+}
+
+/// What an engine said of a look-up.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Outcome {
+    /// Length of the value of a hit, in bytes.
+    pub(crate) value_bytes: usize,
+    /// Why a miss is one, where the engine tells.
+    pub(crate) missed: Option<Missed>,
 }
 
 impl HitSink<'_> {
     fn hit_with(&mut self, found: &Found, value: Value<'_>) -> bool {
+        self.outcome.value_bytes = value.len();
         let mut hit = describe(self.key, found, value, self.now);
         if !self.shows_cas {
             hit.cas = 0;
@@ -53,6 +64,10 @@ impl Sink for HitSink<'_> {
         let value =
             if self.wants.sends_value(found.cas) { value } else { Value::Unsent { len: value.len() } };
         self.hit_with(found, value);
+    }
+
+    fn missed(&mut self, why: Missed) {
+        self.outcome.missed = Some(why);
     }
 
     fn hit_shared(&mut self, found: &Found, value: &Bytes) {

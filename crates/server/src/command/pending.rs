@@ -15,6 +15,7 @@ use super::retrieve::{Asked, Shape};
 use super::write::{self, ArithmeticCount, StoreCount};
 use super::{Close, Turn, fail, map, respond};
 use crate::connection::output::Output;
+use crate::watch::{DeleteNote, StoreNote};
 
 /// How a pending answer ended.
 pub(crate) enum Fate {
@@ -39,6 +40,8 @@ pub(crate) enum Kind {
     },
     Store {
         count: StoreCount,
+        /// For those who watch, if anybody does.
+        note: Option<Box<StoreNote>>,
         operation: Operation<Stored>,
     },
     /// The old item is removed, because its new value was too large or found no memory.
@@ -46,7 +49,10 @@ pub(crate) enum Kind {
         error: EngineError,
         operation: Operation<Deleted>,
     },
-    Delete(Operation<Deleted>),
+    Delete {
+        note: Option<Box<DeleteNote>>,
+        operation: Operation<Deleted>,
+    },
     Arithmetic {
         count: ArithmeticCount,
         operation: Operation<Number>,
@@ -90,8 +96,9 @@ impl Pending {
                     _ => fail(turn, &form, &error, out),
                 },
             },
-            Kind::Store { count, operation } => {
+            Kind::Store { count, note, operation } => {
                 let answer = std::task::ready!(Pin::new(operation).poll(task));
+                write::tell_stored(turn, note.as_deref(), &answer);
                 write::stored(turn, &form, *count, answer, out)
             }
             Kind::Evict { error, operation } => {
@@ -100,9 +107,9 @@ impl Pending {
                 }
                 fail(turn, &form, error, out)
             }
-            Kind::Delete(operation) => {
+            Kind::Delete { note, operation } => {
                 let answer = std::task::ready!(Pin::new(operation).poll(task));
-                write::deleted(turn, &form, answer, out)
+                write::deleted(turn, &form, note.as_deref(), answer, out)
             }
             Kind::Arithmetic { count, operation } => {
                 let answer = std::task::ready!(Pin::new(operation).poll(task));

@@ -1,15 +1,16 @@
 //! The commands that read: get, gat, mg, me, and the binary look-ups.
 
 use larder_engine::reply::{GetReply, KeepItem};
-use larder_engine::{Found, Get, Item, Key, ManySink, Reply, Sink, Vivify};
+use larder_engine::{Found, Get, Item, Key, ManySink, Missed, Reply, Sink, Vivify};
 use larder_protocol::{self as protocol, Form, Response};
 
-use super::hit::{HitSink, Wants};
+use super::hit::{HitSink, Outcome, Wants};
 use super::pending::{Group, Kind, Pending};
 use super::{Close, Turn, fail, map, respond, stack};
 use crate::connection::Replies;
 use crate::connection::output::Output;
 use crate::connection::queue::Claim;
+use crate::watch::{self, Streams};
 
 /// Keys of a retrieval line handed to an engine at a time.
 const KEYS_PER_CALL: usize = 64;
@@ -23,7 +24,12 @@ pub(crate) enum Counted {
     Not,
 }
 
-pub(crate) fn count(turn: &Turn<'_>, counted: Counted, is_hit: bool) {
+/// Counts a look-up, and tells those who watch.
+#[inline]
+fn count(turn: &Turn<'_>, counted: Counted, key: &[u8], is_hit: bool, outcome: Outcome) {
+    if turn.watched().intersects(Streams::FETCHERS) {
+        watch::fetched(turn, key, is_hit.then_some(outcome.value_bytes), outcome.missed);
+    }
     let counters = turn.counters();
     let (hits, misses) = match counted {
         Counted::Get => {
@@ -36,7 +42,15 @@ pub(crate) fn count(turn: &Turn<'_>, counted: Counted, is_hit: bool) {
         }
         Counted::Not => return,
     };
-    if is_hit { hits.add(1) } else { misses.add(1) }
+    if is_hit {
+        return hits.add(1);
+    }
+    misses.add(1);
+    match outcome.missed {
+        None => {}
+        Some(Missed::Expired) => counters.get_expired.add(1),
+        Some(Missed::Flushed) => counters.get_flushed.add(1),
+    }
 }
 
 fn classic(turn: &Turn<'_>, get: &protocol::Get<'_>) -> (Get, Counted) {
@@ -57,7 +71,7 @@ pub(super) fn get_one(
 ) -> Result<Option<Pending>, Close> {
     let key = get.keys.first();
     let (options, counted) = classic(turn, get);
-    let asked = Asked { wants: Wants::VALUE, counted, shape: Shape::Single };
+    let asked = Asked { wants: Wants::VALUE, counted, shape: Shape::Single, missed: None };
     look_up(turn, form, key, &options, asked, out)
 }
 
@@ -79,7 +93,8 @@ pub(super) fn lookup(
     };
     let counted = if options.touch.is_some() { Counted::Touch } else { Counted::Get };
     let wants = Wants { value: lookup.value, unless_cas: lookup.unless_cas };
-    look_up(turn, form, lookup.key, &options, Asked { wants, counted, shape: Shape::Alone }, out)
+    let asked = Asked { wants, counted, shape: Shape::Alone, missed: None };
+    look_up(turn, form, lookup.key, &options, asked, out)
 }
 
 /// `me`.
@@ -91,7 +106,7 @@ pub(super) fn debug(
 ) -> Result<Option<Pending>, Close> {
     turn.counters().cmd_meta.add(1);
     let options = Get { bump: false, ..Get::plain() };
-    let asked = Asked { wants: Wants::VALUE, counted: Counted::Not, shape: Shape::Debug };
+    let asked = Asked { wants: Wants::VALUE, counted: Counted::Not, shape: Shape::Debug, missed: None };
     let (stack, routed) = match stack(turn, key) {
         Ok(found) => found,
         Err(error) => return fail(turn, form, &error, out).map(|()| None),
@@ -126,6 +141,8 @@ pub(crate) struct Asked {
     pub(crate) wants: Wants,
     pub(crate) counted: Counted,
     pub(crate) shape: Shape,
+    /// Why the engine on top had nothing, where it told.
+    pub(crate) missed: Option<Missed>,
 }
 
 impl Asked {
@@ -142,16 +159,26 @@ impl Asked {
             (Some(item), Shape::Debug) => respond(form, &Response::Debug(attributes(turn, key, item)), out),
             (Some(item), _) => {
                 let shows_cas = turn.shows_cas();
-                HitSink { form, key, wants: self.wants, now: turn.now, shows_cas, out }.item(item);
+                let outcome = Outcome::default();
+                HitSink { form, key, wants: self.wants, now: turn.now, shows_cas, out, outcome }.item(item);
             }
             (None, _) => {}
         }
-        self.conclude(turn, form, key, item.is_some(), out);
+        let value_bytes = item.map_or(0, |item| item.value.len());
+        self.conclude(turn, form, key, item.is_some(), Outcome { value_bytes, missed: self.missed }, out);
     }
 
     /// Counts, and writes what follows the hit or stands for the miss.
-    fn conclude(&self, turn: &Turn<'_>, form: &Form<'_>, key: &[u8], is_hit: bool, out: &mut Output) {
-        count(turn, self.counted, is_hit);
+    fn conclude(
+        &self,
+        turn: &Turn<'_>,
+        form: &Form<'_>,
+        key: &[u8],
+        is_hit: bool,
+        outcome: Outcome,
+        out: &mut Output,
+    ) {
+        count(turn, self.counted, key, is_hit, outcome);
         if !is_hit {
             respond(form, &Response::Miss { key }, out);
         }
@@ -185,14 +212,19 @@ fn look_up(
         Ok(found) => found,
         Err(error) => return fail(turn, form, &error, out).map(|()| None),
     };
-    let mut sink = HitSink { form, key, wants: asked.wants, now: turn.now, shows_cas: turn.shows_cas(), out };
+    let (wants, now, shows_cas) = (asked.wants, turn.now, turn.shows_cas());
+    let mut sink = HitSink { form, key, wants, now, shows_cas, out, outcome: Outcome::default() };
     match stack.engine.get(&turn.context(), routed, options, &mut sink) {
         Reply::Ready(Ok(found)) => {
-            asked.conclude(turn, form, key, found.is_some(), out);
+            let outcome = sink.outcome;
+            asked.conclude(turn, form, key, found.is_some(), outcome, out);
             Ok(None)
         }
         Reply::Ready(Err(error)) => fail(turn, form, &error, out).map(|()| None),
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::get(key, asked, operation)))),
+        Reply::Pending(operation) => {
+            let asked = Asked { missed: sink.outcome.missed, ..asked };
+            Ok(Some(Pending::new(form, Kind::get(key, asked, operation))))
+        }
     }
 }
 
@@ -228,8 +260,9 @@ pub(crate) fn get_many(turn: &Turn<'_>, form: &Form<'_>, get: &protocol::Get<'_>
                 }
             }
         }
+        let outcome = Outcome::default();
         let mut many =
-            Many { turn, form, keys: &chunk[..filled], counted, group: &group, replies, sink: None };
+            Many { turn, form, keys: &chunk[..filled], counted, group: &group, replies, sink: None, outcome };
         stack.engine.get_many(&turn.context(), &chunk[..filled], &options, &mut many);
     }
     if replies.queue.is_empty() {
@@ -249,6 +282,8 @@ struct Many<'a, 't> {
     replies: &'a mut Replies,
     /// The key a hit is for.
     sink: Option<usize>,
+    /// What was said of the key that is answered next.
+    outcome: Outcome,
 }
 
 impl Sink for Many<'_, '_> {
@@ -259,6 +294,10 @@ impl Sink for Many<'_, '_> {
     fn hit_shared(&mut self, found: &Found, value: &bytes::Bytes) {
         self.with_sink(|sink| sink.hit_shared(found, value));
     }
+
+    fn missed(&mut self, why: Missed) {
+        self.outcome.missed = Some(why);
+    }
 }
 
 impl Many<'_, '_> {
@@ -267,13 +306,17 @@ impl Many<'_, '_> {
         let key = self.keys[index].bytes();
         let (form, now) = (self.form, self.turn.now);
         let (wants, shows_cas) = (Wants::VALUE, self.turn.shows_cas());
-        hit(&mut HitSink { form, key, wants, now, shows_cas, out: self.replies.tail() });
+        let outcome = Outcome::default();
+        let mut sink = HitSink { form, key, wants, now, shows_cas, out: self.replies.tail(), outcome };
+        hit(&mut sink);
+        self.outcome = sink.outcome;
     }
 }
 
 impl ManySink for Many<'_, '_> {
     fn sink(&mut self, index: usize) -> &mut dyn Sink {
         self.sink = Some(index);
+        self.outcome = Outcome::default();
         self
     }
 
@@ -281,12 +324,13 @@ impl ManySink for Many<'_, '_> {
         let key = self.keys[index].bytes();
         match reply {
             Reply::Ready(Ok(found)) => {
-                count(self.turn, self.counted, found.is_some());
+                count(self.turn, self.counted, key, found.is_some(), std::mem::take(&mut self.outcome));
             }
             Reply::Ready(Err(error)) => self.group.failed(self.turn, error),
             Reply::Pending(operation) => {
                 let shape = Shape::Grouped(self.group.clone());
-                let asked = Asked { wants: Wants::VALUE, counted: self.counted, shape };
+                let missed = std::mem::take(&mut self.outcome).missed;
+                let asked = Asked { wants: Wants::VALUE, counted: self.counted, shape, missed };
                 let claim = Claim {
                     key_hash: self.replies.hash(key),
                     writes: matches!(self.counted, Counted::Touch),

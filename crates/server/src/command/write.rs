@@ -9,6 +9,7 @@ use larder_protocol::{self as protocol, Form, ProtocolError, Response, StoreMode
 use super::pending::{Kind, Pending};
 use super::{Close, Turn, fail, leaves_stale_value, map, respond, stack};
 use crate::connection::output::Output;
+use crate::watch::{self, DeleteNote, StoreNote, Streams};
 
 /// What the counters want to know of a store under way.
 #[derive(Clone, Copy)]
@@ -53,12 +54,29 @@ pub(super) fn store(
         value: writer.map_or(Payload::Borrowed(store.value), Payload::Reserved),
     };
     let count = StoreCount { is_cas: store.compare.is_some() };
+    let note = turn.watched().intersects(Streams::MUTATIONS.and(Streams::FETCHERS)).then(|| {
+        let ttl_seconds = command.expiry.seconds_left(turn.now).unwrap_or(0);
+        StoreNote::new(turn, (stack, key), store, command.value.len(), ttl_seconds)
+    });
     match stack.engine.store(&turn.context(), command) {
-        Reply::Ready(Err(error)) if leaves_stale_value(&error, store.mode) => {
-            remove_old(turn, form, store.key, error, out)
+        Reply::Ready(answer) => {
+            tell_stored(turn, note.as_deref(), &answer);
+            match answer {
+                Err(error) if leaves_stale_value(&error, store.mode) => {
+                    remove_old(turn, form, store.key, error, out)
+                }
+                answer => stored(turn, form, count, answer, out).map(|()| None),
+            }
         }
-        Reply::Ready(answer) => stored(turn, form, count, answer, out).map(|()| None),
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Store { count, operation }))),
+        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Store { count, note, operation }))),
+    }
+}
+
+/// Tells those who watch.
+#[inline]
+pub(super) fn tell_stored(turn: &Turn<'_>, note: Option<&StoreNote>, answer: &Result<Stored, EngineError>) {
+    if let Some(note) = note {
+        watch::stored(turn, note, answer);
     }
 }
 
@@ -106,26 +124,41 @@ pub(super) fn too_large(
     too_large: &protocol::TooLarge<'_>,
     out: &mut Output,
 ) -> Result<Option<Pending>, Close> {
+    let &protocol::TooLarge { key, mode, value_bytes, .. } = too_large;
+    tell_refused(turn, &Refused { key, mode, value_bytes }, ErrorKind::TooLarge);
     let error = EngineError::from(ErrorKind::TooLarge);
     if too_large.removes_old {
-        return remove_old(turn, form, too_large.key, error, out);
+        return remove_old(turn, form, key, error, out);
     }
     fail(turn, form, &error, out).map(|()| None)
+}
+
+/// A storage command that no engine was asked to carry out.
+pub(crate) struct Refused<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) mode: StoreMode,
+    pub(crate) value_bytes: u64,
 }
 
 /// Answers a store whose value found no place.
 pub(crate) fn refuse_store(
     turn: &Turn<'_>,
     form: &Form<'_>,
-    key: &[u8],
-    mode: StoreMode,
+    refused: &Refused<'_>,
     error: EngineError,
     out: &mut Output,
 ) -> Result<Option<Pending>, Close> {
-    if leaves_stale_value(&error, mode) {
-        return remove_old(turn, form, key, error, out);
+    tell_refused(turn, refused, error.kind());
+    if leaves_stale_value(&error, refused.mode) {
+        return remove_old(turn, form, refused.key, error, out);
     }
     fail(turn, form, &error, out).map(|()| None)
+}
+
+fn tell_refused(turn: &Turn<'_>, refused: &Refused<'_>, error: ErrorKind) {
+    if turn.watched().intersects(Streams::MUTATIONS) {
+        watch::refused(turn, refused, error);
+    }
 }
 
 /// Removes what is under `key`, then answers `error`.
@@ -172,9 +205,14 @@ pub(super) fn delete(
         drop_value: delete.drop_value.then_some(delete.flags),
         expiry: delete.touch.map(|exptime| map::expiry(exptime, turn.now)),
     };
+    let is_watched = turn.watched().intersects(Streams::DELETIONS) && !command.keeps_item();
+    let note = is_watched.then(|| {
+        let name = if matches!(form, Form::Meta(_)) { "md" } else { "delete" };
+        DeleteNote::new(turn, stack, key, name)
+    });
     match stack.engine.delete(&turn.context(), key, &command) {
-        Reply::Ready(answer) => deleted(turn, form, answer, out).map(|()| None),
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Delete(operation)))),
+        Reply::Ready(answer) => deleted(turn, form, note.as_deref(), answer, out).map(|()| None),
+        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Delete { note, operation }))),
     }
 }
 
@@ -182,11 +220,15 @@ pub(super) fn delete(
 pub(super) fn deleted(
     turn: &Turn<'_>,
     form: &Form<'_>,
+    note: Option<&DeleteNote>,
     answer: Result<Deleted, EngineError>,
     out: &mut Output,
 ) -> Result<(), Close> {
     match answer {
         Ok(_) => {
+            if let Some(note) = note {
+                watch::deleted(turn, note);
+            }
             turn.counters().delete_hits.add(1);
             respond(form, &Response::Deleted, out);
             Ok(())

@@ -10,22 +10,23 @@ use std::time::Duration;
 
 use larder_engine::Connection;
 use larder_protocol::{
-    Choice, Command, Credentials, Decoded, Decoder, Form, ProtocolError, Request, Response, Scratch, Stored,
-    TextForm, decode_credentials, encode,
+    Choice, Command, Credentials, Decoded, Decoder, Form, LogCloseReason, ProtocolError, Request, Response,
+    Scratch, Stored, TextForm, decode_credentials, encode,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use super::{Stream, limits};
+use super::{Guest, Stream, limits};
 use crate::counters::Counters;
 use crate::guard::Authentication;
 use crate::sasl;
 use crate::secret::Secret;
 use crate::tls::ClientCertificates;
 use crate::users::Users;
-use crate::worker::{Arrival, Seat, Socket, WorkerState};
+use crate::watch::Visit;
+use crate::worker::{Arrival, Socket, WorkerState};
 
 /// How long a client may take to say who it is.
 const AUTHENTICATION_PATIENCE: Duration = Duration::from_secs(30);
@@ -35,14 +36,18 @@ const PIECE_BYTES: usize = 4 << 10;
 
 /// Takes a connection through all it needs, then serves it.
 pub(crate) async fn admit(state: Rc<WorkerState>, arrival: Arrival) {
-    let Arrival { socket, listener, id, seat } = arrival;
+    let Arrival { socket, peer, listener, id, seat } = arrival;
+    let mut visit = Visit::begin(&state, peer, socket.descriptor());
     let attached = match socket {
         Socket::Tls(socket, clients) => shake_hands(&state, socket, clients).await,
         socket => Stream::attach(socket),
     };
     let mut stream = match attached {
         Ok(stream) => stream,
-        Err(error) => return tracing::debug!("connection {id}: {error}"),
+        Err(error) => {
+            visit.reason = LogCloseReason::Error;
+            return tracing::debug!("connection {id}: {error}");
+        }
     };
     let connection = Connection::new(id, listener, stream.descriptor());
     let mut input = Secret::default();
@@ -53,19 +58,23 @@ pub(crate) async fn admit(state: Rc<WorkerState>, arrival: Arrival) {
             Ok(Ok(Some(user))) => *connection.user.lock() = Some(user),
             Ok(Ok(None)) => return tracing::debug!("connection {id}: closed before it was authenticated"),
             Ok(Err(error)) => {
+                visit.reason = LogCloseReason::Error;
                 count_tls_error(&state, &stream, &error);
                 return tracing::debug!("connection {id}: {error}");
             }
-            Err(_late) => return tracing::debug!("connection {id}: not authenticated in time"),
+            Err(_late) => {
+                visit.reason = LogCloseReason::IdleTimeout;
+                return tracing::debug!("connection {id}: not authenticated in time");
+            }
         }
     }
-    serve(state, connection, stream, seat, input);
+    serve(state, Guest { connection, stream, visit, seat }, input);
 }
 
 /// Serves in a task of its own, which needs no room for what came before.
-fn serve(state: Rc<WorkerState>, connection: Arc<Connection>, stream: Stream, seat: Seat, input: Secret) {
+fn serve(state: Rc<WorkerState>, guest: Guest, input: Secret) {
     let input = input.bytes().to_vec();
-    tokio::task::spawn_local(super::serve(state, connection, stream, seat, input));
+    tokio::task::spawn_local(super::serve(state, guest, input));
 }
 
 /// Damage to an encrypted stream is counted.

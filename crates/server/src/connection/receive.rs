@@ -9,14 +9,16 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use larder_engine::{EngineError, ErrorKind, Operation, Reply, Writer};
-use larder_protocol::{Command, Failure, FailureKind, OwnedRequest, Request, Response, check_trailer};
+use larder_protocol::{
+    Command, Failure, FailureKind, LogCloseReason, OwnedRequest, Request, Response, check_trailer,
+};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 
 use super::pace::Upload;
 use super::queue::{Claim, Parked};
 use super::{Life, Session, Stream};
-use crate::command::{self, Close, Turn};
+use crate::command::{self, Close, Refused, Turn};
 use crate::router::Routes;
 use crate::shared::BUDGET_UNIT_BYTES;
 use crate::worker::Buffers;
@@ -234,13 +236,14 @@ impl Session {
         self.entry.upload.set(None);
         let receiving = self.receiving.take().expect("seen above");
         if end == Life::Finishing {
-            self.life = Life::Finishing;
+            self.finish(LogCloseReason::Normal);
             return Poll::Ready(Ok(()));
         }
         self.requests += 1;
         self.input_waits = !self.input.is_empty();
+        self.state.look_for_watchers();
         if self.execute_received(*receiving, routes, now).is_err() {
-            self.life = Life::Finishing;
+            self.finish(LogCloseReason::Normal);
         }
         Poll::Ready(Ok(()))
     }
@@ -259,7 +262,7 @@ impl Session {
         tracing::info!("connection {}: closed: {text}", self.connection.id);
         let failure = Failure { kind: FailureKind::TimedOut, text: &text };
         command::respond(&receiving.request.borrow().form, &Response::Failure(failure), self.replies.tail());
-        self.life = Life::Finishing;
+        self.finish(LogCloseReason::Error);
     }
 
     fn execute_received(
@@ -280,14 +283,9 @@ impl Session {
         let writer = match receiving.place {
             Place::Ready(writer) => writer,
             Place::Refused(error) => {
-                let pending = command::refuse_store(
-                    &turn,
-                    &request.form,
-                    store.key,
-                    store.mode,
-                    error,
-                    replies.tail(),
-                )?;
+                let value_bytes = receiving.value_bytes as u64;
+                let refused = Refused { key: store.key, mode: store.mode, value_bytes };
+                let pending = command::refuse_store(&turn, &request.form, &refused, error, replies.tail())?;
                 if let Some(pending) = pending {
                     replies.queue.wait(claim, pending);
                 }

@@ -15,7 +15,7 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     connections(turn, lines);
     commands(&totals, lines);
     limits(turn, &totals, lines);
-    background(lines);
+    background(turn, lines);
     super::guarded::handshakes(turn, &totals, lines);
     lines.zeros("unexpected_napi_ids round_robin_fallback");
     items(turn, &totals, lines);
@@ -79,8 +79,8 @@ fn commands(totals: &Totals, lines: &mut Lines<'_>) {
         ("cmd_meta", totals.cmd_meta),
         ("get_hits", totals.get_hits),
         ("get_misses", totals.get_misses),
-        ("get_expired", 0),
-        ("get_flushed", 0),
+        ("get_expired", totals.get_expired),
+        ("get_flushed", totals.get_flushed),
         ("delete_misses", totals.delete_misses),
         ("delete_hits", totals.delete_hits),
         ("incr_misses", totals.incr_misses),
@@ -117,7 +117,7 @@ fn limits(turn: &Turn<'_>, totals: &Totals, lines: &mut Lines<'_>) {
 }
 
 /// What memcached does beside the requests.
-fn background(lines: &mut Lines<'_>) {
+fn background(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.zeros(
         "hash_power_level hash_bytes hash_is_expanding slab_reassign_rescues slab_reassign_chunk_rescues \
          slab_reassign_inline_reclaim slab_reassign_busy_items slab_reassign_busy_deletes \
@@ -126,8 +126,16 @@ fn background(lines: &mut Lines<'_>) {
     lines.stat("slab_reassign_last_busy_status", &"none");
     lines.zeros(
         "slab_reassign_running slabs_moved lru_crawler_running lru_crawler_starts lru_maintainer_juggles \
-         malloc_fails log_worker_dropped log_worker_written log_watcher_skipped log_watcher_sent log_watchers",
+         malloc_fails log_worker_dropped",
     );
+    let watchers = &turn.shared().watchers;
+    let counted = watchers.counted();
+    lines.numbers(&[
+        ("log_worker_written", counted.events),
+        ("log_watcher_skipped", counted.skipped),
+        ("log_watcher_sent", counted.sent),
+        ("log_watchers", watchers.count() as u64),
+    ]);
 }
 
 /// What is kept, and what had to go.

@@ -183,10 +183,15 @@ pub const NAMES: &[Name] = &[
             Ok(())
         },
     ),
-    accepted("watcher_logbuf_size", Some("KIB"), |draft, text| {
-        draft.service.watcher_buffer_bytes = whole(text, 1, limits::LOG_BUFFER_KIB_MAX)? << 10;
-        Ok(())
-    }),
+    honoured(
+        "watcher_logbuf_size",
+        Some("KIB"),
+        "lines of `watch` kept for a client that is slow to read them; default 256",
+        |draft, text| {
+            draft.service.watcher_buffer_bytes = whole(text, 1, limits::LOG_BUFFER_KIB_MAX)? << 10;
+            Ok(())
+        },
+    ),
     accepted("worker_logbuf_size", Some("KIB"), |draft, text| {
         draft.service.worker_log_buffer_bytes = whole(text, 1, limits::LOG_BUFFER_KIB_MAX)? << 10;
         Ok(())

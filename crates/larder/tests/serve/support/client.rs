@@ -179,6 +179,17 @@ impl Client {
         String::from_utf8(line).expect("text")
     }
 
+    /// The next line of those that end with LF alone, without it.
+    #[track_caller]
+    pub fn log_line(&mut self) -> String {
+        let mut line = self
+            .take(|received| received.iter().position(|&byte| byte == b'\n').map(|at| at + 1))
+            .unwrap_or_else(|cut| panic!("a line is wanted: {}", cut.describe()));
+        line.pop();
+        assert_ne!(line.last(), Some(&b'\r'), "a line of a log ends with LF alone");
+        String::from_utf8(line).expect("text")
+    }
+
     /// The next bytes must be these.
     #[track_caller]
     pub fn expect(&mut self, expected: impl AsRef<[u8]>) {

@@ -1,0 +1,51 @@
+//! Commands whose answer goes on for long: the connection does nothing else meanwhile.
+
+use larder_protocol::{Admin, Command, Form, ProtocolError, Response};
+
+use super::{Turn, respond};
+use crate::connection::output::Output;
+use crate::watch::{Streams, Watcher};
+
+/// What a connection does instead of answering requests.
+pub(crate) enum Job {
+    /// Tells events, until the client leaves.
+    Watch(Watcher),
+}
+
+/// What became of a command that might begin a job.
+pub(crate) enum Start {
+    /// It is none of those; nothing was answered.
+    Other,
+    /// It is answered, and there is nothing to do.
+    Answered,
+    /// It is answered, and the job begins.
+    Job(Job),
+}
+
+/// Begins a job. `out` holds what is answered, and not sent, before it.
+pub(crate) fn start(turn: &Turn<'_>, form: &Form<'_>, command: &Command<'_>, out: &mut Output) -> Start {
+    let begun = match command {
+        Command::Admin(Admin::Watch(streams)) => watch(turn, Streams::of(streams), out),
+        _ => return Start::Other,
+    };
+    match begun {
+        Ok(job) => {
+            respond(form, &Response::Ok, out);
+            Start::Job(job)
+        }
+        Err(error) => {
+            respond(form, &Response::Error(error), out);
+            Start::Answered
+        }
+    }
+}
+
+fn watch(turn: &Turn<'_>, streams: Streams, out: &Output) -> Result<Job, ProtocolError> {
+    if !turn.shared().options.watch_allowed {
+        return Err(ProtocolError::WatchNotAllowed);
+    }
+    if !out.is_empty() {
+        return Err(ProtocolError::PipelinedWatch);
+    }
+    turn.shared().watchers.join(streams).map(Job::Watch).ok_or(ProtocolError::TooManyWatchers)
+}
