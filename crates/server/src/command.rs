@@ -132,6 +132,11 @@ pub(crate) fn respond(form: &Form<'_>, response: &Response<'_>, out: &mut Output
     out.answer(form, response);
 }
 
+/// Encodes an engine's error.
+pub(crate) fn respond_error(form: &Form<'_>, error: &larder_engine::EngineError, out: &mut Output) {
+    respond(form, &map::response(error), out);
+}
+
 /// The stack for a key, or the error a client gets where no prefix matches.
 fn stack<'t, 'k>(
     turn: &'t Turn<'_>,

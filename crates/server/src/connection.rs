@@ -217,7 +217,7 @@ impl Session {
                     Poll::Pending => {}
                 }
             }
-            progress |= self.work(task, buffers)?;
+            progress |= self.work(task, setup, now, buffers)?;
             let unsent = self.replies.output.unsent();
             // Room for more, once it is sent.
             let was_full = unsent > UNSENT_BYTES_MAX || (unsent > 0 && self.job.is_some());

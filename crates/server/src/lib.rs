@@ -12,6 +12,7 @@ mod command;
 mod connection;
 pub mod counters;
 mod door;
+mod dump;
 mod guard;
 mod listen;
 pub mod options;

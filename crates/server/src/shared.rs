@@ -66,6 +66,8 @@ pub struct Shared {
     pub(crate) listening: Vec<String>,
     stop_requests: Sender<StopRequest>,
     pub(crate) watchers: Arc<Watchers>,
+    /// Dumps of keys under way.
+    pub(crate) dumps: Arc<AtomicUsize>,
 }
 
 impl Shared {
@@ -101,6 +103,7 @@ impl Shared {
             listening,
             stop_requests,
             watchers,
+            dumps: Arc::default(),
             options,
         }
     }

@@ -13,6 +13,7 @@ mod command_line;
 mod conversations;
 mod crowds;
 mod disk_full;
+mod dumps;
 mod durability;
 mod encryption;
 mod main_job;

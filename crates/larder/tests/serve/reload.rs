@@ -7,7 +7,7 @@ use std::thread;
 use crate::support::wait::until;
 use crate::support::{Client, Launch, Server};
 
-const TWO: &str = r#"
+pub const TWO: &str = r#"
 listen = ["127.0.0.1:0"]
 verbosity = 1
 
@@ -20,14 +20,15 @@ key = ""
 stack = "ram > sqlite"
 "#;
 
-struct Configured {
-    server: Server,
+/// A server with a file to be changed.
+pub struct Configured {
+    pub server: Server,
     file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Configured {
-    fn start(text: &str) -> Configured {
+    pub fn start(text: &str) -> Configured {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("larder.toml");
         std::fs::write(&file, text).unwrap();
@@ -37,7 +38,7 @@ impl Configured {
     }
 
     /// Writes the file, sends SIGHUP and waits until the log says what became of it.
-    fn reload(&self, text: &str, said: &str) {
+    pub fn reload(&self, text: &str, said: &str) {
         std::fs::write(&self.file, text).unwrap();
         let known = self.server.log().len();
         self.server.signal(libc::SIGHUP);

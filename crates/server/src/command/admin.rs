@@ -13,6 +13,7 @@ use super::pending::{Kind, Pending};
 use super::{Close, Turn, engines, fail, respond};
 use crate::accepted::Accepted;
 use crate::connection::output::Output;
+use crate::dump::Classes;
 use crate::sasl;
 use crate::server::StopRequest;
 use crate::stats;
@@ -124,6 +125,9 @@ fn administer(turn: &Turn<'_>, admin: &Admin<'_>) -> Response<'static> {
         Admin::Crawler(CrawlerCommand::Disable) => accepted.lru_crawler = false,
         Admin::Crawler(CrawlerCommand::Crawl { .. }) if !accepted.lru_crawler => {
             return Response::Error(ProtocolError::CrawlerDisabled);
+        }
+        Admin::Crawler(CrawlerCommand::Crawl { classes }) if Classes::parse(classes).is_none() => {
+            return Response::Error(ProtocolError::CrawlerBadClass);
         }
         Admin::Crawler(CrawlerCommand::Crawl { .. }) => {}
         Admin::Crawler(CrawlerCommand::Sleep { microseconds }) => {

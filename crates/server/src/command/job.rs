@@ -1,15 +1,18 @@
 //! Commands whose answer goes on for long: the connection does nothing else meanwhile.
 
-use larder_protocol::{Admin, Command, Form, ProtocolError, Response};
+use larder_protocol::{Admin, Command, CrawlerCommand, Dump as DumpKind, Form, ProtocolError, Response};
 
 use super::{Turn, respond};
 use crate::connection::output::Output;
+use crate::dump::{Classes, Dump};
 use crate::watch::{Streams, Watcher};
 
 /// What a connection does instead of answering requests.
 pub(crate) enum Job {
     /// Tells events, until the client leaves.
     Watch(Watcher),
+    /// Lists items, then goes on.
+    Dump(Dump),
 }
 
 /// What became of a command that might begin a job.
@@ -26,6 +29,9 @@ pub(crate) enum Start {
 pub(crate) fn start(turn: &Turn<'_>, form: &Form<'_>, command: &Command<'_>, out: &mut Output) -> Start {
     let begun = match command {
         Command::Admin(Admin::Watch(streams)) => watch(turn, Streams::of(streams), out),
+        Command::Admin(Admin::Crawler(CrawlerCommand::Dump { dump, classes })) => {
+            begin_dump(turn, *dump, classes, out)
+        }
         _ => return Start::Other,
     };
     match begun {
@@ -48,4 +54,21 @@ fn watch(turn: &Turn<'_>, streams: Streams, out: &Output) -> Result<Job, Protoco
         return Err(ProtocolError::PipelinedWatch);
     }
     turn.shared().watchers.join(streams).map(Job::Watch).ok_or(ProtocolError::TooManyWatchers)
+}
+
+fn begin_dump(turn: &Turn<'_>, kind: DumpKind, classes: &[u8], out: &Output) -> Result<Job, ProtocolError> {
+    if !turn.shared().accepted.lock().lru_crawler {
+        return Err(ProtocolError::CrawlerDisabled);
+    }
+    if !turn.shared().options.dump_allowed {
+        return Err(match kind {
+            DumpKind::Attributes => ProtocolError::MetadumpNotAllowed,
+            DumpKind::MetaGet => ProtocolError::KeyDumpNotAllowed,
+        });
+    }
+    if !out.is_empty() {
+        return Err(ProtocolError::PipelinedMetadump);
+    }
+    let classes = Classes::parse(classes).ok_or(ProtocolError::CrawlerBadClass)?;
+    Dump::begin(turn, kind, classes).map(Job::Dump).ok_or(ProtocolError::CrawlerBusy)
 }

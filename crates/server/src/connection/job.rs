@@ -4,11 +4,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
+use larder_engine::Timestamp;
 use larder_protocol::LogCloseReason;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Life, Output, Session};
-use crate::command::Job;
+use crate::command::{Job, Turn};
+use crate::dump::{self, Step};
+use crate::shared::Setup;
 use crate::worker::Buffers;
 
 impl Session {
@@ -17,7 +20,13 @@ impl Session {
     }
 
     /// Does a piece of the job, if there is one. Whether anything happened.
-    pub(super) fn work(&mut self, task: &mut TaskContext<'_>, buffers: &mut Buffers) -> io::Result<bool> {
+    pub(super) fn work(
+        &mut self,
+        task: &mut TaskContext<'_>,
+        setup: &Setup,
+        now: Timestamp,
+        buffers: &mut Buffers,
+    ) -> io::Result<bool> {
         match self.job.as_deref() {
             None => Ok(false),
             Some(_) if self.life == Life::Finishing || self.state.draining.get() => {
@@ -27,6 +36,7 @@ impl Session {
                 Ok(true)
             }
             Some(Job::Watch(_)) => self.watch(task, buffers),
+            Some(Job::Dump(_)) => Ok(self.dump(task, setup, now)),
         }
     }
 
@@ -60,5 +70,26 @@ impl Session {
             progress = true;
         }
         Ok(progress)
+    }
+
+    /// Writes a page once the client has taken most of those before. Each page is a turn: others come first.
+    fn dump(&mut self, task: &mut TaskContext<'_>, setup: &Setup, now: Timestamp) -> bool {
+        if self.replies.output.unsent() > dump::UNSENT_BYTES_MAX {
+            return false;
+        }
+        let turn = Turn { state: &self.state, connection: &self.connection, routes: &setup.routes, now };
+        let Some(Job::Dump(dump)) = self.job.as_deref_mut() else { return false };
+        match dump.poll(task, &turn, &mut self.replies.output) {
+            Poll::Pending => return false,
+            Poll::Ready(Step::Page) => {}
+            Poll::Ready(Step::Over) => {
+                self.job = None;
+                self.input_waits = !self.input.is_empty();
+            }
+        }
+        // A client that takes its dump is not silent.
+        self.entry.last_command.set(now);
+        self.requests = self.requests.max(setup.tunables.requests_per_turn);
+        true
     }
 }
