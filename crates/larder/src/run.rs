@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use larder_engine::Services;
+use larder_engine::{DebugClock, Services};
 use larder_ram::RamEngine;
 use larder_server::{Bound, ListenAddress, Server, Setup, StopRequest};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -65,7 +65,10 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     process::give_up_root(&plan)?;
     let verbosity = log::start(u32::from(plan.verbosity));
     warn(&plan, program);
-    let services = Services::system();
+    let mut services = Services::system();
+    if plan.service.debug_commands {
+        services.clock = Arc::new(DebugClock::default());
+    }
     let mut engines = Engines::new(services.clone());
     let setup = engines.setup(&plan)?;
     let (events_sender, events) = channel();

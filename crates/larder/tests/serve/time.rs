@@ -7,12 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::stacks::Stack;
+use crate::support::wait::until;
 
 crate::each_stack!(
     items_are_gone_when_their_seconds_are_over,
     a_delayed_flush_takes_what_was_written_after_it_too,
     a_later_flush_replaces_one_that_waits,
     expired_items_stay_away_after_a_restart,
+    a_test_may_move_the_clock,
 );
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,4 +105,32 @@ fn expired_items_stay_away_after_a_restart(stack: Stack) {
     let mut client = running.connect();
     client.ask("get short long\r\n", "VALUE long 0 1\r\nx\r\nEND\r\n");
     client.ask("touch short 100\r\nadd short 0 0 1\r\ny\r\n", "NOT_FOUND\r\nSTORED\r\n");
+}
+
+fn a_test_may_move_the_clock(stack: Stack) {
+    let running = stack.start_with(&["-o", "debug_commands"]);
+    let mut client = running.connect();
+    client.ask("debugtime p\r\n", "OK\r\n");
+    let stopped = client.stat("time");
+    client.ask(
+        "set day 0 86400 1\r\nx\r\nset ever 0 0 1\r\nx\r\nmg day t\r\n",
+        "STORED\r\nSTORED\r\nHD t86400\r\n",
+    );
+    client.ask("debugtime 86399\r\n", "OK\r\n");
+    client.ask("mg day t\r\n", "HD t1\r\n");
+    running.cool(&mut client);
+    client.ask("get day\r\ndebugtime 1\r\n", "VALUE day 0 1\r\nx\r\nEND\r\nOK\r\n");
+    client.ask("get day ever\r\n", "VALUE ever 0 1\r\nx\r\nEND\r\n");
+    assert_eq!(client.stat("time"), stopped + 86400);
+    // A flush that waits is due when the clock says so.
+    client.ask(
+        "flush_all 3600\r\nget ever\r\ndebugtime 3600\r\n",
+        "OK\r\nVALUE ever 0 1\r\nx\r\nEND\r\nOK\r\n",
+    );
+    running.cool(&mut client);
+    client.ask("get ever\r\n", "END\r\n");
+    client.ask("set short 0 1 1\r\nx\r\ndebugtime r\r\n", "STORED\r\nOK\r\n");
+    until("the clock to run on", || client.get("short").is_none().then_some(()));
+    assert!(client.stat("time") > stopped + 90_000);
+    client.ask("debugtime\r\ndebugtime x\r\ndebugtime -1\r\n", "ERROR\r\nERROR\r\nERROR\r\n");
 }

@@ -1,6 +1,6 @@
 //! Commands without a key. Each is a barrier: every earlier request of the connection has been answered.
 
-use larder_engine::{Context, Engine, Operation, Reply, Scope, Timestamp};
+use larder_engine::{ClockChange, Context, Engine, Operation, Reply, Scope, Timestamp};
 use larder_protocol::{
     Admin, Command, CrawlerCommand, ExpTime, Form, LruCommand, ProtocolError, Response, Sasl, ShutdownMode,
     SlabsCommand,
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use super::pending::{Kind, Pending};
-use super::{Close, Turn, engines, fail, respond};
+use super::{Close, Turn, engines, fail, map, respond};
 use crate::accepted::Accepted;
 use crate::connection::output::Output;
 use crate::dump::Classes;
@@ -67,6 +67,7 @@ pub(crate) fn execute_keyless(
         Command::Admin(Admin::RefreshCerts) if turn.shared().guard.tls_options().is_some() => {
             return Ok(Some(Pending::new(form, Kind::Refresh(refresh_certificates(turn)))));
         }
+        Command::Admin(Admin::DebugTime(change)) => change_time(turn, map::clock_change(*change)),
         Command::Sasl(sasl) => return authenticate(turn, form, sasl, out),
         Command::Admin(admin) => administer(turn, admin),
         _ => Response::Error(ProtocolError::UnknownCommand),
@@ -113,6 +114,16 @@ fn authenticate(
             *turn.connection.user.lock() = None;
             Err(Close)
         }
+    }
+}
+
+/// Moves the server's clock, if it was started with one that tests may move.
+fn change_time(turn: &Turn<'_>, change: ClockChange) -> Response<'static> {
+    let shared = turn.shared();
+    if shared.options.debug_commands && shared.clock.change(change) {
+        Response::Ok
+    } else {
+        Response::Error(ProtocolError::UnknownCommand)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between the protocols' words and the engines'.
 
-use larder_engine::{EngineError, ErrorKind, Expiry, Timestamp};
-use larder_protocol::{ExpTime, Failure, FailureKind, ProtocolError, Response};
+use larder_engine::{ClockChange, EngineError, ErrorKind, Expiry, Timestamp};
+use larder_protocol::{self as protocol, ExpTime, Failure, FailureKind, ProtocolError, Response};
 
 /// What the client wrote, as an absolute time.
 #[inline]
@@ -10,6 +10,15 @@ pub(crate) fn expiry(exptime: ExpTime, now: Timestamp) -> Expiry {
         larder_protocol::Expiry::Never => Expiry::NEVER,
         larder_protocol::Expiry::Past => Expiry::PAST,
         larder_protocol::Expiry::At(second) => Expiry::at(second),
+    }
+}
+
+/// How far a test wants the clock moved.
+pub(crate) fn clock_change(change: protocol::ClockChange) -> ClockChange {
+    match change {
+        protocol::ClockChange::Forward { seconds } => ClockChange::Forward { seconds },
+        protocol::ClockChange::Pause => ClockChange::Pause,
+        protocol::ClockChange::Resume => ClockChange::Resume,
     }
 }
 

@@ -169,6 +169,10 @@ pub const NAMES: &[Name] = &[
         draft.process.drop_privileges = false;
         Ok(())
     }),
+    honoured("debug_commands", None, "for tests: obey `debugtime`, which moves the clock", |draft, _| {
+        draft.service.debug_commands = true;
+        Ok(())
+    }),
     honoured("modern", None, "the default", |_, _| Ok(())),
     honoured(
         "no_modern",
@@ -289,7 +293,6 @@ pub const NAMES: &[Name] = &[
         Ok(())
     }),
     refused("track_sizes"),
-    refused("debug_commands"),
 ];
 
 /// Names whose value memcached does not insist on.

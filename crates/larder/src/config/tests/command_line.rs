@@ -84,6 +84,7 @@ fn extended_settings() {
     check_service("larder -o read_buf_mem_limit=0,modern,maxconns_fast", |_| {});
     check_service("larder -o no_maxconns_fast", |service| service.refuse_connections_fast = false);
     check_service("larder -o no_lru_crawler", |service| service.accepted.lru_crawler = false);
+    check_service("larder -o debug_commands", |service| service.debug_commands = true);
     check_service("larder -o watcher_logbuf_size=2", |service| service.watcher_buffer_bytes = 2 << 10);
     check_service("larder -o lru_crawler_sleep=7,lru_crawler_tocrawl=8", |service| {
         let accepted = &mut service.accepted;
