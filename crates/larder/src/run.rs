@@ -60,7 +60,7 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
         None => None,
     };
     let _pid_file = plan.process.pid_file.as_deref().map(PidFile::write).transpose()?;
-    process::write_ports(&bound.tcp_addresses())?;
+    process::write_ports(&bound.tcp_addresses(), &bound.udp_addresses())?;
     process::set_limits(&plan)?;
     process::give_up_root(&plan)?;
     let verbosity = log::start(u32::from(plan.verbosity));

@@ -18,6 +18,7 @@ mod form;
 mod owned;
 mod request;
 mod response;
+mod udp;
 
 pub use decode::{
     CREDENTIALS_BYTES_MAX, Choice, CloseReason, Credentials, Decoded, Decoder, Limits, Protocol, Scratch,
@@ -45,3 +46,6 @@ pub const KEY_BYTES_MAX: usize = 250;
 /// The longest command line without its line end, in bytes. Only `get`, `gets`, `gat` and `gats` may be
 /// longer, up to [`Limits::multiget_line_bytes_max`].
 pub const LINE_BYTES_MAX: usize = 2048;
+pub use udp::{
+    DATAGRAM_BYTES_MAX, FRAME_HEAD_BYTES, FRAMED_ANSWER_BYTES_MAX, FramedRequest, decode_frame, encode_frames,
+};

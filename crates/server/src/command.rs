@@ -22,7 +22,7 @@ use crate::watch::Streams;
 use crate::worker::WorkerState;
 
 pub(crate) use admin::execute_keyless;
-pub(crate) use job::{Job, Start, start};
+pub(crate) use job::{Job, Start, refuse_start, start};
 pub(crate) use map::expiry;
 pub(crate) use pending::{Fate, Group, Pending};
 pub(crate) use retrieve::get_many;

@@ -111,7 +111,8 @@ pub(crate) struct Guest {
     pub(crate) connection: Arc<Connection>,
     pub(crate) stream: Stream,
     pub(crate) visit: Visit,
-    pub(crate) seat: Seat,
+    /// Its place, if it is one of those that are limited.
+    pub(crate) seat: Option<Seat>,
 }
 
 /// Serves a connection until it is closed. `input` was read from it before, and comes first.
@@ -328,6 +329,9 @@ impl Session {
         let count = buffer.filled().len();
         if count == 0 {
             // The client says no more; it still gets its answers.
+            if !self.input.is_empty() {
+                self.stream.note_cut_off();
+            }
             self.finish(LogCloseReason::Normal);
             self.keep_input(Vec::new());
             return Poll::Ready(Ok(()));
@@ -432,7 +436,8 @@ impl Session {
             Needs::Keys => return Ok(execute_many(&turn, request, replies)),
             Needs::Barrier if !replies.queue.is_empty() => return Ok(false),
             Needs::Barrier => {
-                match command::start(&turn, &request.form, &request.command, &mut replies.output) {
+                let start = if self.stream.lasts() { command::start } else { command::refuse_start };
+                match start(&turn, &request.form, &request.command, &mut replies.output) {
                     Start::Other => {}
                     Start::Answered => return Ok(true),
                     Start::Job(job) => {

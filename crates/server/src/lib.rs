@@ -24,6 +24,7 @@ mod shared;
 mod stats;
 mod tell;
 pub mod tls;
+mod udp;
 mod users;
 mod watch;
 mod worker;

@@ -15,6 +15,7 @@ use crate::guard::{Authentication, Guard};
 use crate::listen::{self, Listener};
 use crate::options::{ListenAddress, Options};
 use crate::shared::{Phase, Setup, Shared};
+use crate::udp::UdpListener;
 use crate::worker;
 
 /// A client asked the server to stop.
@@ -94,6 +95,7 @@ impl std::error::Error for StartError {}
 /// The addresses a server listens on, bound but not yet served, so that a taken port is known before a store is opened.
 pub struct Bound {
     listeners: Vec<Listener>,
+    datagrams: Vec<UdpListener>,
     options: Options,
     guard: Guard,
 }
@@ -116,7 +118,13 @@ impl Bound {
             })?;
             listeners.push(listener);
         }
-        Ok(Bound { listeners, options, guard })
+        let mut datagrams = Vec::new();
+        for address in &options.udp {
+            let listener = UdpListener::bind(*address);
+            let named = |source| StartError::Listen { address: format!("udp:{address}"), source };
+            datagrams.push(listener.map_err(named)?);
+        }
+        Ok(Bound { listeners, datagrams, options, guard })
     }
 
     /// The TCP addresses, with the ports the system chose.
@@ -124,9 +132,18 @@ impl Bound {
         self.listeners.iter().filter_map(Listener::tcp_address).collect()
     }
 
+    /// The UDP addresses, with the ports the system chose.
+    pub fn udp_addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.datagrams.iter().map(|listener| listener.address).collect()
+    }
+
     /// The addresses in words, with the ports the system chose.
     pub fn names(&self) -> Vec<String> {
-        self.listeners.iter().map(Listener::name).collect()
+        self.listeners
+            .iter()
+            .map(Listener::name)
+            .chain(self.datagrams.iter().map(UdpListener::name))
+            .collect()
     }
 }
 
@@ -181,24 +198,23 @@ impl Server {
         setup: Setup,
         stop_requests: Sender<StopRequest>,
     ) -> Result<Server, StartError> {
-        let shared = Arc::new(Shared::new(
-            bound.options,
-            bound.guard,
-            bound.listeners.iter().map(Listener::name).collect(),
-            clock,
-            setup,
-            stop_requests,
-        ));
+        let names = bound.names();
+        let shared = Arc::new(Shared::new(bound.options, bound.guard, names, clock, setup, stop_requests));
         let mut workers = Vec::new();
         let mut senders = Vec::new();
-        for id in 0..shared.options.workers {
+        // Each socket is one worker's.
+        let mut datagrams: Vec<Vec<UdpListener>> = (0..shared.options.workers).map(|_| Vec::new()).collect();
+        for (number, listener) in bound.datagrams.into_iter().enumerate() {
+            datagrams[number % shared.options.workers].push(listener);
+        }
+        for (id, datagrams) in datagrams.into_iter().enumerate() {
             let (sender, arrivals) = unbounded_channel();
             senders.push(sender);
             let shared = shared.clone();
             let worker = thread::Builder::new()
                 .name(format!("worker-{id}"))
                 .stack_size(worker::STACK_BYTES)
-                .spawn(move || worker::run(id, shared, arrivals))
+                .spawn(move || worker::run(id, shared, arrivals, datagrams))
                 .map_err(StartError::Thread)?;
             workers.push(worker);
         }

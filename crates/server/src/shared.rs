@@ -58,6 +58,8 @@ pub struct Shared {
     /// Where connections too many wait instead of being refused.
     pub(crate) door: Door,
     pub(crate) connections_total: AtomicU64,
+    /// Requests that came over UDP.
+    pub(crate) datagrams: AtomicU64,
     pub(crate) connections_rejected: AtomicU64,
     /// 1024-byte units of requests that are being received.
     pub(crate) budget: Arc<Semaphore>,
@@ -97,6 +99,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             door: Door::default(),
             connections_total: AtomicU64::new(0),
+            datagrams: AtomicU64::new(0),
             connections_rejected: AtomicU64::new(0),
             budget: Arc::new(Semaphore::new(budget_units)),
             phase: watch::Sender::new(Phase::Open),

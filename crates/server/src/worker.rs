@@ -19,6 +19,7 @@ use crate::counters::Counters;
 use crate::guard::Authentication;
 use crate::shared::{Phase, Setup, Shared};
 use crate::tls::ClientCertificates;
+use crate::udp::{self, UdpListener};
 use crate::watch::{Streams, Visit};
 
 /// Stack size of a worker's thread in bytes, as foreign engines called on it expect.
@@ -198,6 +199,7 @@ pub(crate) fn run(
     id: usize,
     shared: Arc<Shared>,
     arrivals: UnboundedReceiver<Arrival>,
+    datagrams: Vec<UdpListener>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let local = LocalSet::new();
@@ -228,11 +230,18 @@ pub(crate) fn run(
         detached,
         shared,
     });
-    local.block_on(&runtime, serve(state, arrivals));
+    local.block_on(&runtime, serve(state, arrivals, datagrams));
     Ok(())
 }
 
-async fn serve(state: Rc<WorkerState>, mut arrivals: UnboundedReceiver<Arrival>) {
+async fn serve(
+    state: Rc<WorkerState>,
+    mut arrivals: UnboundedReceiver<Arrival>,
+    datagrams: Vec<UdpListener>,
+) {
+    for listener in datagrams {
+        tokio::task::spawn_local(udp::serve(state.clone(), listener));
+    }
     tokio::task::spawn_local(state.worker.mailbox().clone().deliver());
     tokio::task::spawn_local({
         let state = state.clone();
@@ -271,7 +280,7 @@ fn welcome(state: &Rc<WorkerState>, arrival: Arrival) {
         Ok(stream) => {
             let connection = Connection::new(arrival.id, arrival.listener, stream.descriptor());
             let visit = Visit::begin(state, arrival.peer, stream.descriptor());
-            let guest = Guest { connection, stream, visit, seat: arrival.seat };
+            let guest = Guest { connection, stream, visit, seat: Some(arrival.seat) };
             tokio::task::spawn_local(connection::serve(state.clone(), guest, Vec::new()));
         }
         Err(error) => tracing::warn!("connection {}: cannot be served: {error}", arrival.id),

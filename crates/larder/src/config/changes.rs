@@ -138,8 +138,8 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         program: _,
         config_file: _,
         listeners,
+        udp,
         // Only the command line says these, and it stays as it is.
-        udp: _,
         service: _,
         process: _,
         guard,
@@ -160,8 +160,13 @@ fn settings(plan: &Plan) -> Vec<Setting> {
     let applied = |name, value| Setting { name, value, reload: Reload::Applied };
     let fixed = |name, value| Setting { name, value, reload: Reload::NeedsRestart };
     let listen = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let udp = match &udp[..] {
+        [] => "off".to_owned(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
     vec![
         fixed("listen", listen),
+        fixed("udp", udp),
         fixed("authentication", describe_authentication(guard).unwrap_or_else(|| "off".to_owned())),
         fixed("tls", describe_tls(guard).unwrap_or_else(|| "off".to_owned())),
         fixed("unix_mask", format!("{unix_mask:o}")),

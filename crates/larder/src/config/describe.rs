@@ -19,6 +19,9 @@ impl Plan {
             };
             line(&mut text, name, &format!("{listener}{mode}"));
         }
+        for (index, address) in self.udp.iter().enumerate() {
+            line(&mut text, if index == 0 { "listens on UDP" } else { "" }, &address.to_string());
+        }
         for (name, value) in
             [("authentication", describe_authentication(&self.guard)), ("TLS", describe_tls(&self.guard))]
         {

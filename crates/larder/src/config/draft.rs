@@ -24,7 +24,7 @@ pub struct Draft {
     /// Where to listen.
     pub listen: Option<Vec<Placed<Listener>>>,
     /// Where to listen for datagrams.
-    pub udp: Vec<Placed<TcpAddress>>,
+    pub udp: Option<Vec<Placed<TcpAddress>>>,
     /// Who may enter.
     pub guard: GuardDraft,
     /// Permission bits of unix sockets.

@@ -26,6 +26,7 @@ struct Key {
 
 const KEYS: &[Key] = &[
     Key { name: "listen", example: r#"listen = ["127.0.0.1:11211"]"# },
+    Key { name: "udp", example: r#"udp = ["127.0.0.1:11211"]"# },
     Key { name: "unix_mask", example: r#"unix_mask = "700""# },
     Key { name: "data", example: r#"data = "larder-data""# },
     Key { name: "memory", example: r#"memory = "512MiB""# },
@@ -174,6 +175,7 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             match name {
                 "listen" => draft.listen = self.listen(value),
+                "udp" => draft.udp = self.udp(value),
                 "unix_mask" => draft.unix_mask = self.text_of(KEYS, name, value, limits::unix_mask),
                 "data" => draft.data = self.text_of(KEYS, name, value, limits::data),
                 "memory" => {
@@ -302,6 +304,15 @@ impl Reader<'_> {
         let listeners: Vec<_> =
             addresses.iter().filter_map(|address| self.text_of(KEYS, "listen", address, parse)).collect();
         Some(listeners)
+    }
+
+    fn udp(&mut self, value: &Value<'_>) -> Option<Vec<Placed<TcpAddress>>> {
+        let DeValue::Array(addresses) = value.get_ref() else {
+            self.wrong_type(KEYS, "udp", value);
+            return None;
+        };
+        let parse = |text: &str| parse_tcp(text, PORT_DEFAULT);
+        Some(addresses.iter().filter_map(|address| self.text_of(KEYS, "udp", address, parse)).collect())
     }
 
     fn prefixes(&mut self, value: &Value<'_>) -> Vec<PlacedPrefix> {

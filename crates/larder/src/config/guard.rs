@@ -223,7 +223,7 @@ impl GuardDraft {
             (None, Some(sasl)) => sasl,
         };
         if around.listens_on_udp {
-            let advice = "leave out --udp-port, or let clients come without a password";
+            let advice = "leave out --udp-port and the file's `udp`, or let clients come without a password";
             report.push(place, "nobody can authenticate over UDP", advice);
         }
         match &self.text {
@@ -278,7 +278,8 @@ impl Plan {
     }
 }
 
-fn is_loopback(host: &Host) -> bool {
+/// Whether no other machine reaches it.
+pub fn is_loopback(host: &Host) -> bool {
     match host {
         Host::All => false,
         Host::Address(address) => address.is_loopback(),

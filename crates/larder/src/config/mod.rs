@@ -131,10 +131,11 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
     sizes.check(&placed, report);
     let guard = options.guard.over(file.guard);
     let listeners = settle_listeners(input.program, listen, &guard);
-    let around =
-        guard::Around { protocol: options.service.protocol, listens_on_udp: !options.udp.is_empty() };
+    let udp = options.udp.or(file.udp).unwrap_or_default();
+    let around = guard::Around { protocol: options.service.protocol, listens_on_udp: !udp.is_empty() };
     let mut notes: Vec<_> = file.notes.into_iter().chain(options.notes).collect();
     notes.extend(guard.unused(&listeners));
+    notes.extend(open_to_forgers(&udp));
     // What a broken file does not say may stand in the part that could not be read.
     let guard = if is_broken { Guard::default() } else { guard.settle(&listeners, &around, report) };
     if !report.is_clean() {
@@ -149,7 +150,7 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
         config_file: input.file.map(|file| file.path.to_owned()),
         listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
         guard,
-        udp: options.udp.into_iter().map(|at| at.value).collect(),
+        udp: udp.into_iter().map(|at| at.value).collect(),
         unix_mask: options.unix_mask.or(file.unix_mask).map_or(UNIX_MASK_DEFAULT, |mask| mask.value),
         data: options.data.or(file.data).map_or_else(|| PathBuf::from(DATA_DEFAULT), |data| data.value),
         memory_bytes: sizes.memory,
@@ -250,6 +251,18 @@ fn check_addresses(
             report.push(later.place, problem, "remove one of them, or give it another port or path");
         }
     }
+}
+
+/// Answers over UDP go to whatever address a datagram names as its sender's.
+fn open_to_forgers(udp: &[Placed<TcpAddress>]) -> impl Iterator<Item = String> {
+    let open = udp.iter().filter(|address| !guard::is_loopback(&address.value.host));
+    open.map(|address| {
+        format!(
+            "UDP on {}: whoever forges a sender's address can have answers, far longer than requests, sent to others; \
+             let only machines you trust reach this port",
+            address.value
+        )
+    })
 }
 
 /// Every prefix once, and one that takes all other keys.

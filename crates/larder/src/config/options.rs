@@ -53,8 +53,7 @@ pub struct Options {
     pub port: Option<String>,
 
     /// UDP port; 0: no UDP, -1: any free port. Without --port also the TCP port [default: 0]
-    // Not in the help until larder listens on UDP.
-    #[arg(short = 'U', long, value_name = "PORT", allow_negative_numbers = true, hide = true)]
+    #[arg(short = 'U', long, value_name = "PORT", help_heading = "Clients", allow_negative_numbers = true)]
     pub udp_port: Option<String>,
 
     /// Address: host, host:port, [v6]:port, * or unix:PATH; may be repeated, commas separate

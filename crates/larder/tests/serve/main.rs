@@ -12,6 +12,7 @@ mod clients;
 mod command_line;
 mod conversations;
 mod crowds;
+mod datagrams;
 mod disk_full;
 mod dumps;
 mod durability;

@@ -46,6 +46,29 @@ pub(crate) fn start(turn: &Turn<'_>, form: &Form<'_>, command: &Command<'_>, out
     }
 }
 
+/// Refuses a job to a client that has room for no more than an answer.
+pub(crate) fn refuse_start(
+    _turn: &Turn<'_>,
+    form: &Form<'_>,
+    command: &Command<'_>,
+    out: &mut Output,
+) -> Start {
+    let error = match command {
+        Command::Admin(Admin::Watch(_)) => ProtocolError::WatchNotAllowed,
+        Command::Admin(Admin::Crawler(CrawlerCommand::Dump { dump, .. })) => dump_not_allowed(*dump),
+        _ => return Start::Other,
+    };
+    respond(form, &Response::Error(error), out);
+    Start::Answered
+}
+
+fn dump_not_allowed(kind: DumpKind) -> ProtocolError {
+    match kind {
+        DumpKind::Attributes => ProtocolError::MetadumpNotAllowed,
+        DumpKind::MetaGet => ProtocolError::KeyDumpNotAllowed,
+    }
+}
+
 fn watch(turn: &Turn<'_>, streams: Streams, out: &Output) -> Result<Job, ProtocolError> {
     if !turn.shared().options.watch_allowed {
         return Err(ProtocolError::WatchNotAllowed);
@@ -61,10 +84,7 @@ fn begin_dump(turn: &Turn<'_>, kind: DumpKind, classes: &[u8], out: &Output) -> 
         return Err(ProtocolError::CrawlerDisabled);
     }
     if !turn.shared().options.dump_allowed {
-        return Err(match kind {
-            DumpKind::Attributes => ProtocolError::MetadumpNotAllowed,
-            DumpKind::MetaGet => ProtocolError::KeyDumpNotAllowed,
-        });
+        return Err(dump_not_allowed(kind));
     }
     if !out.is_empty() {
         return Err(ProtocolError::PipelinedMetadump);

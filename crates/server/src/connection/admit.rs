@@ -68,7 +68,7 @@ pub(crate) async fn admit(state: Rc<WorkerState>, arrival: Arrival) {
             }
         }
     }
-    serve(state, Guest { connection, stream, visit, seat }, input);
+    serve(state, Guest { connection, stream, visit, seat: Some(seat) }, input);
 }
 
 /// Serves in a task of its own, which needs no room for what came before.

@@ -236,6 +236,7 @@ impl Session {
         self.entry.upload.set(None);
         let receiving = self.receiving.take().expect("seen above");
         if end == Life::Finishing {
+            self.stream.note_cut_off();
             self.finish(LogCloseReason::Normal);
             return Poll::Ready(Ok(()));
         }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::udp::Datagram;
 use crate::worker::Socket;
 
 /// A client's socket on its worker's event loop.
@@ -17,6 +18,8 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     /// Boxed, so that the others stay small.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Boxed too.
+    Datagram(Box<Datagram>),
 }
 
 impl Stream {
@@ -43,6 +46,19 @@ impl Stream {
             Stream::Tcp(stream) => stream.as_raw_fd(),
             Stream::Unix(stream) => stream.as_raw_fd(),
             Stream::Tls(stream) => stream.as_raw_fd(),
+            Stream::Datagram(datagram) => datagram.descriptor(),
+        }
+    }
+
+    /// Whether answers may go on without an end.
+    pub(crate) fn lasts(&self) -> bool {
+        !matches!(self, Stream::Datagram(_))
+    }
+
+    /// A request ended before it was whole, and will never be.
+    pub(crate) fn note_cut_off(&self) {
+        if let Stream::Datagram(datagram) = self {
+            datagram.note_cut_off();
         }
     }
 
@@ -79,6 +95,7 @@ impl AsyncRead for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(task, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(task, buffer),
             Stream::Tls(stream) => read_tls(stream, task, buffer),
+            Stream::Datagram(datagram) => Pin::new(datagram.as_mut()).poll_read(task, buffer),
         }
     }
 }
@@ -90,6 +107,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(task, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(task, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(task, bytes),
+            Stream::Datagram(datagram) => Pin::new(datagram.as_mut()).poll_write(task, bytes),
         }
     }
 
@@ -102,6 +120,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(task, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(task, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(task, slices),
+            Stream::Datagram(datagram) => Pin::new(datagram.as_mut()).poll_write_vectored(task, slices),
         }
     }
 
@@ -110,6 +129,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(task),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(task),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(task),
+            Stream::Datagram(datagram) => Pin::new(datagram.as_mut()).poll_flush(task),
         }
     }
 
@@ -118,6 +138,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(task),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(task),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(task),
+            Stream::Datagram(datagram) => Pin::new(datagram.as_mut()).poll_shutdown(task),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("maxbytes", &shared.memory_bytes.load(Relaxed));
     lines.stat("maxconns", &tunables.connections_max);
     lines.stat("tcpport", &tcp_port(shared).unwrap_or("0"));
-    lines.stat("udpport", &0);
+    lines.stat("udpport", &udp_port(shared).unwrap_or("0"));
     lines.stat("inter", &shared.listening.join(","));
     lines.stat("verbosity", &shared.verbosity.load(Relaxed));
     lines.stat("oldest", &0);
@@ -82,6 +82,12 @@ fn tcp_port(shared: &Shared) -> Option<&str> {
         ListenAddress::Unix { .. } => None,
     });
     ports.next()
+}
+
+/// The first UDP port.
+fn udp_port(shared: &Shared) -> Option<&str> {
+    let mut addresses = shared.listening.iter().filter_map(|name| name.strip_prefix("udp:"));
+    addresses.next()?.rsplit_once(':').map(|(_, port)| port)
 }
 
 /// The first unix socket, and its permissions.

@@ -34,17 +34,17 @@ impl Reader<'_> {
             self.only_a_socket(options, socket, draft);
             return;
         }
-        if let Some(Placed { value: Port::On(udp), place }) = udp {
-            let hosts = udp_hosts(&addresses, program);
-            draft.udp = hosts
-                .into_iter()
-                .map(|host| Placed { value: TcpAddress { host, port: udp }, place })
-                .collect();
-        }
+        draft.udp = udp.as_ref().map(|&Placed { value, place }| match value {
+            Port::Off => Vec::new(),
+            Port::On(port) => {
+                let addresses = udp_hosts(&addresses, program).into_iter();
+                addresses.map(|host| Placed { value: TcpAddress { host, port }, place }).collect()
+            }
+        });
         if let Some(Placed { value: Port::Off, place }) = port {
             let sockets: Vec<_> =
                 addresses.into_iter().filter(|address| matches!(address.value, Listener::Unix(_))).collect();
-            if sockets.is_empty() && draft.udp.is_empty() {
+            if sockets.is_empty() && draft.udp.as_ref().is_none_or(Vec::is_empty) {
                 let advice = "write a port, or name a unix socket with --unix-socket PATH";
                 self.report.push(place, "port 0 turns TCP off and leaves nothing to listen on", advice);
             }
@@ -74,6 +74,7 @@ impl Reader<'_> {
         let socket =
             socket.into_iter().map(|path| Placed { value: Listener::Unix(path.value), place: path.place });
         draft.listen = Some(socket.collect());
+        draft.udp = Some(Vec::new());
     }
 
     fn addresses(&mut self, given: &[String], port: u16) -> Vec<Placed<Listener>> {

@@ -66,10 +66,9 @@ impl Reader<'_> {
 
     /// What the chassis does not do yet. Whoever builds one of these removes its line.
     pub(super) fn not_yet(&mut self, draft: &Draft) {
-        for (asked, name, advice) in [
-            (!draft.udp.is_empty(), "--udp-port", "larder does not listen on UDP; leave it out or write 0"),
-            (draft.service.detail, "--delimiter", "larder does not count by key prefix; leave it out"),
-        ] {
+        for (asked, name, advice) in
+            [(draft.service.detail, "--delimiter", "larder does not count by key prefix; leave it out")]
+        {
             if asked {
                 let place = self.report.add_option(name, "");
                 self.report.push(place, "not supported", advice);

@@ -88,6 +88,7 @@ fn settings_that_need_a_restart() {
     };
     let refusals = [
         change("listen", "127.0.0.1:11211", "h:1"),
+        change("udp", "off", "127.0.0.1:7, h:11211"),
         change("unix_mask", "700", "777"),
         change("data", "larder-data", "d"),
         change("memory", "256MiB", "1GiB"),
@@ -99,6 +100,7 @@ fn settings_that_need_a_restart() {
     check_reload(
         "",
         "listen = ['h:1']
+         udp = ['127.0.0.1:7', 'h']
          unix_mask = '777'
          data = 'd'
          memory = '1GiB'

@@ -121,6 +121,31 @@ fn every_extended_name_is_taken_or_refused() {
 }
 
 #[test]
+fn udp_is_off_unless_asked_for() {
+    let udp = |line: &str, file: Option<&str>| -> Vec<String> {
+        let plan = plan(line, file).unwrap_or_else(|mistakes| panic!("{line}: {mistakes:?}"));
+        plan.udp.iter().map(ToString::to_string).collect()
+    };
+    let file = Some("udp = ['127.0.0.1', '[::1]:7']");
+    let none: [&str; 0] = [];
+    assert_eq!(udp("larder", None), none);
+    assert_eq!(udp("memcached -p 5", None), none);
+    assert_eq!(udp("larder -U 0", None), none);
+    assert_eq!(udp("larder -U 7", None), ["127.0.0.1:7"]);
+    assert_eq!(udp("larder -p 0 -U -1", None), ["127.0.0.1:0"]);
+    assert_eq!(udp("memcached -U 7", None), ["*:7"]);
+    assert_eq!(udp("larder -U 7 -l 127.0.0.2:5,[::1],unix:/s", None), ["127.0.0.2:7", "[::1]:7"]);
+    assert_eq!(udp("larder -U 7 -s /s", None), none);
+    assert_eq!(udp("larder", file), ["127.0.0.1:11211", "[::1]:7"]);
+    assert_eq!(udp("larder -U 9", file), ["127.0.0.1:9"]);
+    assert_eq!(udp("larder -U 0", file), none);
+    assert_eq!(udp("larder -s /s", file), none);
+    assert_eq!(good("larder -U 7").notes, none);
+    let notes = good("memcached -U 7").notes;
+    assert!(matches!(&notes[..], [note] if note.starts_with("UDP on *:7: ")), "{notes:?}");
+}
+
+#[test]
 fn every_mistake_is_named() {
     check_options(
         "larder -b x -B udp -f 1 -n 0 -N -1 -P= -u= -E libx.so -e /file",
@@ -159,18 +184,16 @@ fn known() -> String {
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
     check_options(
-        "larder -U 7",
-        "--udp-port:1: not supported; larder does not listen on UDP; leave it out or write 0",
-    );
-    check_options(
         "larder -D :",
         "--delimiter:1: not supported; larder does not count by key prefix; leave it out",
     );
     let help = crate::cli::Cli::command().render_help().to_string();
-    for absent in ["--udp-port", "--delimiter", "--engine", "--memory-file"] {
+    for absent in ["--delimiter", "--engine", "--memory-file"] {
         assert!(!help.contains(absent), "{absent} is in the help");
     }
-    for present in ["--unix-socket", "--disable-cas", "--listen-backlog", "--daemon", "-o, --extended"] {
+    for present in
+        ["--unix-socket", "--udp-port", "--disable-cas", "--listen-backlog", "--daemon", "-o, --extended"]
+    {
         assert!(help.contains(present), "{present} is not in the help");
     }
 }

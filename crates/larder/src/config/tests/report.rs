@@ -38,7 +38,7 @@ fn tabs_and_wide_characters_keep_the_mark_in_place() {
         "data = 'ä\u{1b}'\nbooo = 1\n",
         "larder.toml:1:10: this is no TOML: invalid literal string, expected non-single-quote visible characters; \
          write `name = value` lines, with texts in quotes\n  1 | data = 'ä\u{fffd}'\n    |          ^\n\
-         larder.toml:2:1: unknown key `booo`; known are `listen`, `unix_mask`, `data`, `memory`, `threads`, \
+         larder.toml:2:1: unknown key `booo`; known are `listen`, `udp`, `unix_mask`, `data`, `memory`, `threads`, \
          `connections`, `item_size_max`, `requests_per_turn`, `idle_timeout`, `metrics`, `verbosity`, \
          `allow_shutdown`, `passwords`, `sasl_passwords`, `tls`, `tls_certificate`, `tls_key`, `tls_clients`, `tls_client_ca`, `tls_version_min`, `prefix`\n  2 | booo = 1\n    | ^^^^\n",
     );
