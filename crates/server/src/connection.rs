@@ -3,9 +3,9 @@
 //! A turn reads once into the worker's buffer, executes every request in it and writes once. A connection between
 //! requests holds no buffer; it keeps only what was cut off.
 
-mod linger;
 mod admit;
 mod job;
+mod linger;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod queue;
@@ -29,8 +29,8 @@ use crate::shared::Setup;
 use crate::tell;
 use crate::watch::Visit;
 use crate::worker::{Buffers, Entry, Seat, WorkerState};
-use linger::Linger;
 pub(crate) use admit::admit;
+use linger::Linger;
 use output::Output;
 use queue::{Claim, Parked, Queue};
 use receive::Receiving;
