@@ -66,6 +66,30 @@ fn reload(server: &Server, said: &str) {
 }
 
 #[test]
+fn only_the_known_watch_and_list_keys() {
+    let place = Place::new();
+    let server = place.text();
+    let mut stranger = server.connect();
+    for request in ["watch\r\n", "lru_crawler metadump all\r\n", "lru_crawler mgdump all\r\n"] {
+        stranger.ask(request, UNKNOWN);
+    }
+    let mut other = known(&server, "ann", PASSWORD);
+    other.set("a", "1");
+    stranger.ask(enter("ann", PASSWORD), "STORED\r\n");
+    stranger.ask("lru_crawler mgdump all\r\n", "OK\r\nmg a\r\nEN\r\n");
+    stranger.ask("watch deletions\r\n", "OK\r\n");
+    other.ask("delete a\r\n", "DELETED\r\n");
+    let line = stranger.log_line();
+    assert!(line.ends_with(" type=deleted key=a cmd=delete clsid=1 size=1"), "{line}");
+    // A password is no news, whoever watches.
+    let mut watcher = known(&server, "ann", PASSWORD);
+    watcher.ask("watch mutations fetchers\r\n", "OK\r\n");
+    known(&server, "ann", PASSWORD).set("b", "2");
+    let first = watcher.log_line();
+    assert!(first.contains(" key=b "), "{first}");
+}
+
+#[test]
 fn text_does_nothing_for_strangers() {
     let place = Place::new();
     let server = place.text();
