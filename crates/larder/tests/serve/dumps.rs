@@ -147,7 +147,7 @@ fn a_dump_ends_with_its_client(stack: Stack) {
     set_many(&mut other);
     let dump = || {
         let mut client = Client::unix(server.socket());
-        client.ask("lru_crawler mgdump all\r\n", "OK\r\nmg ");
+        client.ask("lru_crawler metadump all\r\n", "OK\r\nkey=");
         client
     };
     let mut dumps: Vec<Client> = (0..DUMPS_MAX).map(|_| dump()).collect();
@@ -227,15 +227,15 @@ fn a_dump_says_so_when_its_stack_goes() {
     let mut client = configured.server.connect();
     set_many(&mut client);
     let mut dumping = Client::unix(&socket);
-    dumping.ask("lru_crawler mgdump all\r\n", "OK\r\nmg ");
+    dumping.ask("lru_crawler metadump all\r\n", "OK\r\nkey=");
     configured.reload(&after, "other.db");
     let end = loop {
-        let line = dumping.line();
-        if !line.starts_with("key:") && !line.starts_with("mg ") {
+        let line = dumping.dump_line();
+        if !line.starts_with("key") {
             break line;
         }
     };
-    assert_eq!(end, "SERVER_ERROR the configuration has changed during the dump, ask again");
+    assert_eq!(end, "SERVER_ERROR the configuration has changed during the dump, ask again\r");
     dumping.ask("lru_crawler mgdump all\r\n", "OK\r\nEN\r\n");
 }
 
