@@ -17,6 +17,10 @@ const ADVICE: &str = "write host, host:port, [v6]:port, *:port for all addresses
 
 /// One address to listen on; `port` where the text names none.
 pub fn parse_listener(text: &str, port: u16) -> Result<Listener, Objection> {
+    if text.starts_with("proto[") {
+        let problem = format!("`{text}`: one address cannot have a protocol of its own");
+        return Err(objection(problem, "leave `proto[…]:` out; --protocol holds for all addresses"));
+    }
     if let Some((encryption, address)) = split_encryption(text) {
         return Ok(Listener::Tls(parse_tcp(address, port)?, encryption));
     }

@@ -28,7 +28,7 @@ impl Reader<'_> {
             (None, Some(Placed { value: Port::On(port), .. })) if !port_was_refused => *port,
             _ => PORT_DEFAULT,
         };
-        let addresses = self.addresses(&options.listen, default_port);
+        let addresses = self.addresses(&options.listen, default_port, draft);
         let socket = self.value("--unix-socket", &options.unix_socket, parse_unix_path);
         if options.unix_socket.is_some() {
             self.only_a_socket(options, socket, draft);
@@ -77,7 +77,7 @@ impl Reader<'_> {
         draft.udp = Some(Vec::new());
     }
 
-    fn addresses(&mut self, given: &[String], port: u16) -> Vec<Placed<Listener>> {
+    fn addresses(&mut self, given: &[String], port: u16, draft: &mut Draft) -> Vec<Placed<Listener>> {
         let mut listeners = Vec::new();
         for list in given {
             let whole = self.report.add_option("--listen", list);
@@ -85,12 +85,22 @@ impl Reader<'_> {
             for address in list.split(',') {
                 let place = whole.part(start..start + address.len());
                 start += address.len() + 1;
-                let parsed = parse_listener(address, port);
+                let untagged = strip_tag(address);
+                if untagged.is_some() {
+                    draft.service.without_effect.push("-l tag[]".to_owned());
+                }
+                let parsed = parse_listener(untagged.unwrap_or(address), port);
                 listeners.extend(self.report.take(place, parsed).map(|value| Placed { value, place }));
             }
         }
         listeners
     }
+}
+
+/// What follows `tag[NAME]:`, a name of the address that only memcached's proxy asks for.
+fn strip_tag(address: &str) -> Option<&str> {
+    let (_name, rest) = address.strip_prefix("tag[")?.split_once("]:")?;
+    Some(rest)
 }
 
 /// UDP listens on the hosts that TCP listens on.

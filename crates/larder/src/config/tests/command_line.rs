@@ -76,6 +76,21 @@ fn options_that_are_taken_are_named() {
 }
 
 #[test]
+fn words_before_an_address() {
+    let plan = good("memcached -l tag[a]:127.0.0.1:5,tag[b]:unix:/s");
+    assert_eq!(
+        plan.listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["127.0.0.1:5", "unix:/s"]
+    );
+    assert_eq!(plan.service.without_effect, ["-l tag[]", "-l tag[]"]);
+    check_options(
+        "memcached -l proto[ascii]:127.0.0.1:5",
+        "--listen:1: `proto[ascii]:127.0.0.1:5`: one address cannot have a protocol of its own; leave `proto[…]:` out; \
+         --protocol holds for all addresses",
+    );
+}
+
+#[test]
 fn extended_settings() {
     let timeout = |line: &str| good(line).idle_timeout.map(|timeout| timeout.as_secs());
     assert_eq!(timeout("larder -o idle_timeout=5"), Some(5));
