@@ -11,6 +11,7 @@ pub mod accepted;
 mod command;
 mod connection;
 pub mod counters;
+mod detail;
 mod door;
 mod dump;
 mod guard;

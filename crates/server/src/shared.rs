@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::accepted::Accepted;
 use crate::counters::{Counters, Totals};
+use crate::detail::Detail;
 use crate::door::Door;
 use crate::guard::{Guard, Known};
 use crate::options::{Options, Tunables};
@@ -54,6 +55,7 @@ pub struct Shared {
     pub(crate) memory_bytes: AtomicU64,
     /// What was given at the start, and what clients have changed since.
     pub(crate) accepted: Mutex<Accepted>,
+    pub(crate) detail: Detail,
     pub(crate) connections: AtomicUsize,
     /// Where connections too many wait instead of being refused.
     pub(crate) door: Door,
@@ -96,6 +98,7 @@ impl Shared {
             verbosity: Arc::new(AtomicU32::new(options.verbosity)),
             memory_bytes: AtomicU64::new(options.memory_bytes),
             accepted: Mutex::new(options.accepted.clone()),
+            detail: Detail::new(options.detail, options.detail_delimiter),
             connections: AtomicUsize::new(0),
             door: Door::default(),
             connections_total: AtomicU64::new(0),
@@ -162,6 +165,7 @@ impl Shared {
         *self.counters_base.lock() = self.raw_totals();
         self.connections_rejected.store(0, Ordering::Relaxed);
         self.door.reset_counters();
+        self.detail.reset();
         self.watchers.reset_counts();
         for stack in self.setup().routes.stacks() {
             stack.engine.reset_stats();

@@ -35,12 +35,40 @@ pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mu
             out.answer(form, &Response::Reset);
             return;
         }
-        _ => {
-            out.answer(form, &Response::Error(ProtocolError::UnknownCommand));
-            return;
-        }
+        _ => match argument.strip_prefix(b"detail") {
+            Some(rest) if rest.is_empty() || rest[0] == b' ' => {
+                return detail(turn, form, rest.trim_ascii(), out);
+            }
+            _ => {
+                out.answer(form, &Response::Error(ProtocolError::UnknownCommand));
+                return;
+            }
+        },
     }
     out.answer(form, &Response::StatEnd);
+}
+
+/// Answers `stats detail on|off|dump`.
+fn detail(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mut Output) {
+    let shared = turn.shared();
+    let is_binary = matches!(form, Form::Binary(_));
+    let done = if is_binary { Response::StatEnd } else { Response::Ok };
+    let response = match argument {
+        _ if !shared.options.dump_allowed => Response::Error(ProtocolError::StatsDetailNotAllowed),
+        b"on" | b"off" => {
+            shared.detail.switch(argument == b"on");
+            done
+        }
+        b"dump" if is_binary => {
+            let mut text = Vec::new();
+            shared.detail.dump(&mut text);
+            out.answer(form, &Response::Stat { name: b"detailed", value: &text });
+            Response::StatEnd
+        }
+        b"dump" => return shared.detail.dump(&mut out.bytes),
+        _ => Response::Error(ProtocolError::StatsDetailUsage),
+    };
+    out.answer(form, &response);
 }
 
 /// Encodes statistics one by one.

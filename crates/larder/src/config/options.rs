@@ -154,8 +154,7 @@ pub struct Options {
     pub metrics: Option<String>,
 
     /// Count by key prefix for `stats detail`; the prefix ends with this character [default: off, :]
-    // Not in the help until larder counts by prefix.
-    #[arg(short = 'D', long, value_name = "CHAR", hide = true)]
+    #[arg(short = 'D', long, value_name = "CHAR", help_heading = "Running")]
     pub delimiter: Option<String>,
 
     /// Say more: -v what changes, -vv also connections, commands and answers, -vvv everything
@@ -224,7 +223,6 @@ pub fn read(options: &Options, program: Program, report: &mut Report) -> Draft {
     reader.service(options, &mut draft);
     reader.process(options, &mut draft);
     reader.refused(options);
-    reader.not_yet(&draft);
     if let Some(expression) = &options.store {
         let place = reader.report.add_option("--store", expression);
         let key = Placed { value: String::new(), place };

@@ -359,6 +359,34 @@ fn requests_and_answers_are_told_but_no_values() {
 }
 
 #[test]
+fn prefixes_are_counted() {
+    let place = Place::new();
+    let server = place.launch(&["-D", "/"]).start_silently();
+    let mut client = place.connect();
+    client.set("user/1", "1");
+    client.set("user/2", "1");
+    client.set("none", "1");
+    client.ask("get user/1 user/3 none\r\n", "VALUE user/1 0 1\r\n1\r\nVALUE none 0 1\r\n1\r\nEND\r\n");
+    client.ask("mg user/2 v\r\n", "VA 1\r\n1\r\n");
+    client.ask("delete page/1\r\n", "NOT_FOUND\r\n");
+    let counted = "PREFIX page get 0 hit 0 set 0 del 1\r\nPREFIX user get 3 hit 2 set 2 del 0\r\nEND\r\n";
+    client.ask("stats detail dump\r\n", counted);
+    client.ask("stats detail off\r\n", "OK\r\n");
+    client.set("user/1", "2");
+    client.ask("stats detail dump\r\n", counted);
+    assert_eq!(setting(&mut client, "detail_enabled"), "no");
+    assert_eq!(setting(&mut client, "stat_key_prefix"), "/");
+    client.ask("stats detail\r\n", "CLIENT_ERROR usage: stats detail on|off|dump\r\n");
+    client.ask("stats detailed\r\n", "ERROR\r\n");
+    client.ask("stats reset\r\nstats detail dump\r\n", "RESET\r\nEND\r\n");
+    server.stop_cleanly();
+    fs::remove_file(place.path("ports")).unwrap();
+    let server = place.launch(&["-X"]).start_silently();
+    place.connect().ask("stats detail on\r\n", "CLIENT_ERROR stats detail not allowed\r\n");
+    server.stop_cleanly();
+}
+
+#[test]
 fn what_prints_and_ends() {
     for (option, words) in [("-h", "--unix-socket"), ("-V", "memcached 1."), ("-i", "Apache License")] {
         let output = Place::new().launch(&[option]).output();

@@ -10,13 +10,14 @@ use super::{Close, Turn, fail, map, respond, stack};
 use crate::connection::Replies;
 use crate::connection::output::Output;
 use crate::connection::queue::Claim;
+use crate::detail::Seen;
 use crate::watch::{self, Streams};
 
 /// Keys of a retrieval line handed to an engine at a time.
 const KEYS_PER_CALL: usize = 64;
 
 /// A look-up as the counters see it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counted {
     Get,
     Touch,
@@ -31,6 +32,9 @@ fn count(turn: &Turn<'_>, counted: Counted, key: &[u8], is_hit: bool, outcome: O
         watch::fetched(turn, key, is_hit.then_some(outcome.value_bytes), outcome.missed);
     }
     let counters = turn.counters();
+    if counted != Counted::Not {
+        turn.shared().detail.count(key, Seen::Get { is_hit });
+    }
     let (hits, misses) = match counted {
         Counted::Get => {
             counters.cmd_get.add(1);

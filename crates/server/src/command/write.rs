@@ -9,6 +9,7 @@ use larder_protocol::{self as protocol, Form, ProtocolError, Response, StoreMode
 use super::pending::{Kind, Pending};
 use super::{Close, Turn, fail, leaves_stale_value, map, respond, stack};
 use crate::connection::output::Output;
+use crate::detail::Seen;
 use crate::watch::{self, DeleteNote, StoreNote, Streams};
 
 /// What the counters want to know of a store under way.
@@ -30,6 +31,7 @@ pub(super) fn store(
     writer: Option<Writer>,
     out: &mut Output,
 ) -> Result<Option<Pending>, Close> {
+    turn.shared().detail.count(store.key, Seen::Set);
     let (stack, key) = match stack(turn, store.key) {
         Ok(found) => found,
         Err(error) => return fail(turn, form, &error, out).map(|()| None),
@@ -194,6 +196,7 @@ pub(super) fn delete(
     delete: &protocol::Delete<'_>,
     out: &mut Output,
 ) -> Result<Option<Pending>, Close> {
+    turn.shared().detail.count(delete.key, Seen::Delete);
     let (stack, key) = match stack(turn, delete.key) {
         Ok(found) => found,
         Err(error) => return fail(turn, form, &error, out).map(|()| None),

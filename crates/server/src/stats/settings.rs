@@ -33,7 +33,7 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("num_threads", &options.workers);
     lines.stat("num_threads_per_udp", &0);
     lines.stat("stat_key_prefix", &char::from(options.detail_delimiter));
-    lines.stat("detail_enabled", &yes_no(options.detail));
+    lines.stat("detail_enabled", &yes_no(shared.detail.is_on()));
     lines.stat("reqs_per_event", &tunables.requests_per_turn);
     lines.stat("cas_enabled", &yes_no(options.cas));
     lines.stat("tcp_backlog", &options.backlog);

@@ -64,18 +64,6 @@ impl Reader<'_> {
         draft.process.user = self.value("--user", &options.user, parse_user).map(|user| user.value);
     }
 
-    /// What the chassis does not do yet. Whoever builds one of these removes its line.
-    pub(super) fn not_yet(&mut self, draft: &Draft) {
-        for (asked, name, advice) in
-            [(draft.service.detail, "--delimiter", "larder does not count by key prefix; leave it out")]
-        {
-            if asked {
-                let place = self.report.add_option(name, "");
-                self.report.push(place, "not supported", advice);
-            }
-        }
-    }
-
     /// What memcached has and larder has not: refused with the way to what larder has instead.
     pub(super) fn refused(&mut self, options: &Options) {
         if let Some(file) = &options.memory_file {
