@@ -102,7 +102,8 @@ pub struct Lookup<'a> {
     pub touch: Option<ExpTime>,
     /// `N`: on a miss create an empty item with this expiry; the answer is a hit that won.
     pub vivify: Option<ExpTime>,
-    /// `R`: a hit that expires in fewer seconds than this is won by one client, for refreshing.
+    /// `R`: a hit that expires in fewer seconds than this is won by one client, for refreshing. The number is
+    /// written like an [`ExpTime`]: above 30 days a Unix time; nothing expires before 0 or a time past.
     pub recache_seconds: Option<i64>,
     /// `E`: the CAS to give to a vivified item.
     pub new_cas: Option<u64>,

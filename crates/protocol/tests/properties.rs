@@ -195,7 +195,9 @@ impl Parts {
             1 => Command::Store(Store {
                 compare: self.cas.filter(|_| self.mode != StoreMode::Add),
                 new_cas: optional,
-                older_marks_stale: self.mark,
+                older_marks_stale: self.mark
+                    && self.cas != Some(0)
+                    && !matches!(self.mode, StoreMode::Append | StoreMode::Prepend),
                 vivify: Some(self.exptime)
                     .filter(|_| matches!(self.mode, StoreMode::Append | StoreMode::Prepend)),
                 flags: self.flags,

@@ -227,10 +227,11 @@ fn meta(command: &Command<'_>, opaque: u32, out: &mut Vec<u8>) -> Result<(), Not
             }
             line.number(b'D', Some(change.delta));
             line.number(b'J', change.vivify.map(|(initial, _)| initial));
-            line.signed(b'N', change.vivify.map(|(_, exptime)| exptime.0));
             line.number(b'C', change.compare);
             line.number(b'E', change.new_cas);
+            // The last of the two decides for what is made.
             line.signed(b'T', change.touch.map(|exptime| exptime.0));
+            line.signed(b'N', change.vivify.map(|(_, exptime)| exptime.0));
             line.end(None);
         }
         Command::MetaDebug { key } => {

@@ -32,7 +32,16 @@ struct Flags<'a> {
     mode: Option<&'a [u8]>,
     touch: Option<ExpTime>,
     vivify: Option<ExpTime>,
+    /// `T` came after `N`.
+    touch_is_last: bool,
     recache_seconds: Option<i64>,
+}
+
+impl Flags<'_> {
+    /// The expiry of an item that `N` makes: `T` behind it applies to that item as to any other.
+    fn made_with(&self) -> Option<ExpTime> {
+        self.vivify.map(|exptime| self.touch.filter(|_| self.touch_is_last).unwrap_or(exptime))
+    }
 }
 
 /// A line that was cut, besides its flags: the item's key, the form of the answer.
@@ -50,7 +59,7 @@ pub(super) fn get<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Request<'a> {
             let lookup = Lookup {
                 key,
                 touch: flags.touch,
-                vivify: flags.vivify,
+                vivify: flags.made_with(),
                 recache_seconds: flags.recache_seconds,
                 new_cas: flags.new_cas,
                 unless_cas: flags.compare,
@@ -99,7 +108,7 @@ pub(super) fn arithmetic<'a>(rest: &'a [u8], scratch: &'a mut Scratch) -> Reques
         key,
         direction,
         delta: flags.delta.unwrap_or(1),
-        vivify: flags.vivify.map(|exptime| (flags.initial, exptime)),
+        vivify: flags.made_with().map(|exptime| (flags.initial, exptime)),
         compare: flags.compare,
         new_cas: flags.new_cas,
         touch: flags.touch,
@@ -163,6 +172,7 @@ fn store<'a>(key: &'a [u8], flags: &Flags<'a>) -> Result<Store<'a>, ProtocolErro
         Some(b"P") => StoreMode::Prepend,
         Some(_) => return Err(ProtocolError::InvalidSetMode),
     };
+    let appends = matches!(mode, StoreMode::Append | StoreMode::Prepend);
     Ok(Store {
         key,
         mode,
@@ -170,8 +180,9 @@ fn store<'a>(key: &'a [u8], flags: &Flags<'a>) -> Result<Store<'a>, ProtocolErro
         exptime: flags.touch.unwrap_or(ExpTime::NEVER),
         compare: flags.compare.filter(|_| mode != StoreMode::Add),
         new_cas: flags.new_cas,
-        older_marks_stale: flags.set.has(b'I'),
-        vivify: flags.vivify.filter(|_| matches!(mode, StoreMode::Append | StoreMode::Prepend)),
+        // What is added to must be the very value the client knows; 0 is no CAS, not even an old one.
+        older_marks_stale: flags.set.has(b'I') && !appends && flags.compare != Some(0),
+        vivify: flags.vivify.filter(|_| appends),
         value: &[],
     })
 }
@@ -274,8 +285,14 @@ fn parse_flags<'a>(line: &'a [u8], tokens_before: usize, flags: &mut Flags<'a>) 
             b'P' | b'L' => {}
             b'O' if token.len() > OPAQUE_BYTES_MAX => return Err(ProtocolError::OpaqueTooLong),
             b'O' => {}
-            b'T' => flags.touch = Some(exptime(argument)?),
-            b'N' => flags.vivify = Some(exptime(argument)?),
+            b'T' => {
+                flags.touch = Some(exptime(argument)?);
+                flags.touch_is_last = true;
+            }
+            b'N' => {
+                flags.vivify = Some(exptime(argument)?);
+                flags.touch_is_last = false;
+            }
             b'R' => flags.recache_seconds = Some(exptime(argument)?.0),
             b'C' => flags.compare = Some(number(argument)?),
             b'E' => flags.new_cas = Some(number(argument)?),

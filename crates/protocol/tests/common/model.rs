@@ -119,7 +119,7 @@ impl Model {
     }
 
     fn lookup(&mut self, lookup: &Lookup<'_>, form: &Form<'_>, out: &mut Vec<u8>) {
-        let mut won = false;
+        let (mut won, mut is_made) = (false, false);
         if let Some(exptime) = lookup.vivify
             && self.live(lookup.key).is_none()
         {
@@ -131,7 +131,7 @@ impl Model {
                 ..Item::default()
             };
             self.items.insert(lookup.key.to_vec(), item);
-            won = true;
+            (won, is_made) = (true, true);
         }
         let Some(item) = self.items.get_mut(lookup.key).filter(|item| item.ttl() != Some(0)) else {
             encode(form, &Response::Miss { key: lookup.key }, out);
@@ -139,13 +139,14 @@ impl Model {
         };
         let ttl_before = item.ttl();
         let won_by_other = item.is_token_out && !won;
-        let is_due =
-            lookup.recache_seconds.zip(item.ttl()).is_some_and(|(limit, ttl)| i64::from(ttl) < limit);
+        let limit = lookup.recache_seconds.and_then(|seconds| expires_at(ExpTime(seconds)));
+        let is_due = limit.zip(item.expires_at).is_some_and(|(limit, expires_at)| expires_at < limit);
         if (item.is_stale || is_due) && !item.is_token_out {
             won = true;
             item.is_token_out = true;
         }
-        if let Some(exptime) = lookup.touch {
+        // What was just made has the expiry that the line says.
+        if let Some(exptime) = lookup.touch.filter(|_| !is_made) {
             item.expires_at = expires_at(exptime);
         }
         let value = if lookup.sends_value(item.cas) {

@@ -22,6 +22,15 @@ pub(crate) fn clock_change(change: protocol::ClockChange) -> ClockChange {
     }
 }
 
+/// The seconds until a moment that is no expiry but is written like one; 0 if it is none, or past.
+#[inline]
+pub(crate) fn seconds_left(exptime: ExpTime, now: Timestamp) -> u32 {
+    match exptime.resolve(now.0) {
+        larder_protocol::Expiry::At(second) => second.saturating_sub(now.0),
+        larder_protocol::Expiry::Never | larder_protocol::Expiry::Past => 0,
+    }
+}
+
 /// How an engine's error is answered.
 pub(crate) fn response(error: &EngineError) -> Response<'_> {
     let kind = match error.kind() {

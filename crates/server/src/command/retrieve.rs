@@ -2,7 +2,7 @@
 
 use larder_engine::reply::{GetReply, KeepItem};
 use larder_engine::{Found, Get, Item, Key, ManySink, Missed, Reply, Sink, Vivify};
-use larder_protocol::{self as protocol, Form, Response};
+use larder_protocol::{self as protocol, ExpTime, Form, Response};
 
 use super::hit::{HitSink, Outcome, Wants};
 use super::pending::{Group, Kind, Pending};
@@ -91,7 +91,7 @@ pub(super) fn lookup(
         vivify: lookup
             .vivify
             .map(|exptime| Vivify { expiry: map::expiry(exptime, turn.now), new_cas: lookup.new_cas }),
-        recache_below: lookup.recache_seconds.map(|seconds| seconds.clamp(0, i64::from(u32::MAX)) as u32),
+        recache_below: lookup.recache_seconds.map(|seconds| map::seconds_left(ExpTime(seconds), turn.now)),
         tokens: matches!(form, Form::Meta(_)),
         bump: lookup.bump,
     };
