@@ -1,4 +1,4 @@
-//! The chores of larder: `cargo xtask test|bench|crash|soak|services|tidy|fuzz`.
+//! The chores of larder: `cargo xtask test|bench|crash|soak|differ|services|tidy|fuzz`.
 //!
 //! Every test run builds this program first, so it keeps to a handful of dependencies. A chore is
 //! one module; what they share (running a program, finding the repository) is in `command`.
@@ -6,6 +6,7 @@
 mod bench;
 mod command;
 mod crash;
+mod differ;
 mod fuzz;
 mod services;
 mod test;
@@ -28,6 +29,7 @@ enum Chore {
     Bench(bench::Options),
     Crash(crash::CrashOptions),
     Soak(crash::SoakOptions),
+    Differ(differ::Options),
     Services(services::Options),
     Tidy(tidy::Options),
     Fuzz(fuzz::Options),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::run(&options),
         Chore::Crash(options) => crash::crash(&options),
         Chore::Soak(options) => crash::soak(&options),
+        Chore::Differ(options) => differ::run(&options),
         Chore::Services(options) => services::run(&options),
         Chore::Tidy(options) => tidy::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),

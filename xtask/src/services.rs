@@ -46,7 +46,7 @@ enum Source {
 const SERVICES: &[Service] = &[
     Service {
         name: "memcached",
-        purpose: "the server that benchmarks compare with",
+        purpose: "the server that tests and benchmarks compare with",
         source: Source::Debian(debian::Package {
             package: "memcached",
             program: "memcached",

@@ -24,6 +24,7 @@ const RULES: &[Rule] = &[
     Rule { folder: "crates/larder", may_know: MayKnow::Everything },
     Rule { folder: "bench", may_know: MayKnow::Only(&["larder-protocol"]) },
     Rule { folder: "crash", may_know: MayKnow::Only(&["larder-protocol"]) },
+    Rule { folder: "differ", may_know: MayKnow::Only(&["larder-crash"]) },
     Rule { folder: "xtask", may_know: MayKnow::Only(&[]) },
 ];
 
