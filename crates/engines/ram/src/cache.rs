@@ -1,11 +1,13 @@
 //! The cache trait.
 
+use larder_engine::cache::Otherwise;
 use larder_engine::{
-    Cache, Context, ErrorKind, Expiry, Fill, FillContent, Found, Get, Item, Key, Lease, Lookup, Payload,
-    Reply, Sink, Timestamp, Token,
+    Cache, Context, ErrorKind, Expiry, Fill, FillContent, Found, Get, Item, Key, Lease, Lookup, ManySink,
+    Payload, Reply, Sink, Timestamp, Token,
 };
 
 use crate::RamEngine;
+use crate::record::{self, Kind};
 use crate::write::{Cause, Change, Content, Plan, Step};
 
 /// Warming stops when less than one part in this many is free.
@@ -20,28 +22,30 @@ impl Cache for RamEngine {
         sink: &mut dyn Sink,
     ) -> Reply<Lookup<Found>, Lookup<Item>> {
         self.settle(context.now);
-        let hash = self.hash(key.bytes());
-        let mut locked = self.shard(hash).lock();
-        let shard = &mut *locked;
-        let Some(slot) = self.find_living(shard, hash, key.bytes(), context.now) else {
-            return Reply::done(Lookup::Unknown);
-        };
-        let entry = shard.entry(slot);
-        if entry.is_absent_mark() {
-            return Reply::done(Lookup::Absent);
-        }
-        if entry.would_change(get, context.now) {
-            return Reply::done(Lookup::Refer);
-        }
-        let found = entry.found();
-        if entry.is_overdue(context.now) {
-            return Reply::done(Lookup::Overdue(found));
-        }
-        if get.bump {
-            entry.mark_access(context.now);
-        }
-        entry.show(&found, sink);
-        Reply::done(Lookup::Fresh(found))
+        Reply::done(self.lookup_hashed(context, key, self.hash(key.bytes()), get, sink))
+    }
+
+    fn lookup_many(
+        &self,
+        context: &Context<'_>,
+        keys: &[Key<'_>],
+        get: &Get,
+        sink: &mut dyn ManySink,
+        otherwise: &mut Otherwise<'_>,
+    ) -> usize {
+        self.settle(context.now);
+        let mut fresh = 0;
+        self.look_up_many(keys, |index, key, hash| {
+            let reply = match self.lookup_hashed(context, key, hash, get, sink.sink(index)) {
+                Lookup::Fresh(found) => {
+                    fresh += 1;
+                    Reply::done(Some(found))
+                }
+                other => otherwise(index, Reply::done(other)),
+            };
+            sink.answer(index, reply);
+        });
+        fresh
     }
 
     fn lease(&self, key: Key<'_>) -> Option<Lease> {
@@ -87,12 +91,51 @@ impl Cache for RamEngine {
     }
 
     fn has_room(&self) -> bool {
-        let limit = self.memory.limit();
-        self.memory.used() < limit - limit / ROOM_PARTS
+        let budget = &self.arena.budget;
+        let margin = (budget.limit() / ROOM_PARTS).max(4 * self.segment_bytes as u64);
+        budget.used().saturating_add(margin) < budget.limit()
     }
 
     fn newest_keys(&self, count_max: usize) -> Vec<Box<[u8]>> {
         self.newest(count_max)
+    }
+}
+
+impl RamEngine {
+    #[inline]
+    fn lookup_hashed(
+        &self,
+        context: &Context<'_>,
+        key: Key<'_>,
+        hash: u64,
+        get: &Get,
+        sink: &mut dyn Sink,
+    ) -> Lookup<Found> {
+        let mut locked = self.shard(hash).lock();
+        let shard = &mut *locked;
+        let place = match self.find_living(shard, hash, key.bytes(), context.now) {
+            Ok(place) => place,
+            Err(miss) => {
+                miss.why.into_iter().for_each(|why| sink.missed(why));
+                return Lookup::Unknown;
+            }
+        };
+        let item = shard.view(place);
+        if item.head.kind == Kind::Absent {
+            return Lookup::Absent;
+        }
+        if item.would_change(get, context.now) {
+            return Lookup::Refer;
+        }
+        let found = item.found();
+        if item.head.is_overdue(context.now) {
+            return Lookup::Overdue(found);
+        }
+        item.show(&found, sink);
+        if get.bump {
+            record::mark_access(shard.record_mut(place), context.now);
+        }
+        Lookup::Fresh(found)
     }
 }
 

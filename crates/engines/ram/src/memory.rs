@@ -1,6 +1,6 @@
 //! The bound on memory, shared by all shards.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::atomics::{AtomicU64, Ordering};
 
 /// Bytes in use and how many there may be.
 pub(crate) struct Budget {
@@ -25,7 +25,7 @@ impl Budget {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Takes `bytes` if they fit. The bound is exact: nobody sees more in use than the limit.
+    /// Takes `bytes` if they fit. The bound is exact: nobody sees more in use than the limit, unless that was lowered.
     pub(crate) fn reserve(&self, bytes: u64) -> bool {
         let limit = self.limit();
         bytes == 0
@@ -47,15 +47,4 @@ impl Budget {
     pub(crate) fn lacking(&self, bytes: u64) -> u64 {
         self.used().saturating_add(bytes).saturating_sub(self.limit())
     }
-}
-
-/// What the allocator takes for a block of `length` bytes: a header, steps of 16, whole pages for large blocks.
-pub(crate) fn heap_bytes(length: usize) -> u64 {
-    const MAPPED_BYTES_MIN: usize = 128 * 1024;
-    let bytes = if length >= MAPPED_BYTES_MIN {
-        (length + 16).next_multiple_of(4096)
-    } else {
-        (length + 8).next_multiple_of(16).max(32)
-    };
-    bytes as u64
 }

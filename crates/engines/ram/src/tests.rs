@@ -12,7 +12,12 @@ use larder_engine::{
 use crate::{RamEngine, RamOptions};
 
 mod bound;
+mod churn;
+mod large;
+mod many;
 mod model;
+mod observed;
+mod policy;
 
 /// An engine with a connection, a worker and a clock of the test's own.
 pub(super) struct Bench {
@@ -292,6 +297,62 @@ fn many_prefixes_may_be_flushed() {
     }
     let left: Vec<u32> = (0..300).filter(|n| bench.get(format!("{n}:x").as_bytes()).is_some()).collect();
     assert_eq!(left, (200..300).collect::<Vec<_>>());
+}
+
+#[test]
+fn flushes_without_end_take_nothing_that_came_after() {
+    let bench = Bench::of(MIB);
+    for round in 0..1000u32 {
+        bench.set(b"stays", b"v").unwrap();
+        bench.set(b"old:x", b"v").unwrap();
+        bench.flush(Scope::Prefix(b"old:"), None);
+        assert_eq!((bench.get(b"old:x"), bench.get(b"stays").is_some()), (None, true), "{round}");
+        if round % 3 == 0 {
+            bench.flush(Scope::All, None);
+            assert_eq!(bench.get(b"stays"), None);
+        }
+    }
+    bench.set(b"untouched", b"v").unwrap();
+    for _ in 0..700 {
+        bench.flush(Scope::Prefix(b"other:"), None);
+    }
+    assert!(bench.get(b"untouched").is_some());
+    bench.flush(Scope::All, None);
+    for _ in 0..700 {
+        bench.flush(Scope::Prefix(b"other:"), None);
+    }
+    assert_eq!(bench.get(b"untouched"), None, "what was flushed stays so");
+}
+
+#[test]
+fn any_number_of_flushes_may_come_due_at_once() {
+    for prefixes in [200u32, 255, 256, 257, 600] {
+        let bench = Bench::of(4 * MIB);
+        bench.set(b"spared", b"v").unwrap();
+        for n in 0..prefixes {
+            bench.set(format!("{n}:x").as_bytes(), b"v").unwrap();
+            bench.flush(Scope::Prefix(format!("{n}:").as_bytes()), Some(bench.in_seconds(10)));
+        }
+        bench.pass(10);
+        bench.set(b"0:new", b"v").unwrap();
+        let left = (0..prefixes).filter(|n| bench.get(format!("{n}:x").as_bytes()).is_some()).count();
+        assert_eq!(left, 0, "of {prefixes}");
+        assert!(bench.get(b"spared").is_some() && bench.get(b"0:new").is_some());
+    }
+}
+
+#[test]
+fn a_flush_of_the_past_takes_what_may_be_older() {
+    let bench = Bench::of(MIB);
+    bench.set(b"read since", b"v").unwrap();
+    bench.fill(b"copy", item(b"v", 1), || ());
+    bench.pass(10);
+    bench.get(b"read since").unwrap();
+    bench.fill(b"new copy", item(b"v", 1), || ());
+    bench.set(b"new", b"v").unwrap();
+    bench.flush(Scope::All, Some(Timestamp(1005)));
+    let left = [&b"read since"[..], b"copy", b"new copy", b"new"].map(|key| bench.get(key).is_some());
+    assert_eq!(left, [false, false, false, true]);
 }
 
 #[test]

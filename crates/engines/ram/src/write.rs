@@ -8,29 +8,19 @@ use larder_engine::semantics::{Decimal, Next, NextValue};
 use larder_engine::{EngineError, ErrorKind, Expiry, Payload, Timestamp};
 
 use crate::RamEngine;
-use crate::entry::{Body, Entry, NONE, Queue, SHARED_VALUE_BYTES_MIN, Source, body_bytes};
-use crate::shard::Shard;
+use crate::index::{Place, ShortHash};
+use crate::large::LargeValue;
+use crate::record::{self, GAP_BYTES_MIN, Head, Kind, View};
+use crate::shard::{QueueName, Shard, Stored};
 
-/// Times a change looks for room before it gives up; each time others may have taken what was freed.
-const ATTEMPTS_MAX: usize = 16;
-/// Entries evicted from the item's own shard before the other shards are asked.
-const OWN_EVICTIONS_MAX: usize = 64;
-/// A change that needs a larger part of an average shard than one in this many takes room from all shards in turn.
-const OWN_SHARE_PARTS: u64 = 8;
-/// Bytes and entries evicted from one shard under one lock.
-const STEP_BYTES: u64 = 64 * 1024;
-const STEP_ENTRIES: usize = 64;
-/// Shards asked in vain before memory counts as full, where nothing living may be evicted.
-const SHARDS_IN_VAIN_MAX: usize = 8;
-
-/// What a command does to the entry under its key.
+/// What a command does to the item under its key.
 pub(crate) enum Step {
     Leave,
     Remove,
     Put(Plan),
 }
 
-/// The entry a command leaves.
+/// The item a command leaves.
 pub(crate) struct Plan {
     pub(crate) flags: u32,
     pub(crate) cas: u64,
@@ -45,13 +35,16 @@ pub(crate) struct Plan {
 pub(crate) enum Content {
     Kept,
     Given,
-    Composed(Bytes),
+    /// The kept value with the given one before or behind it.
+    Joined {
+        kept_first: bool,
+    },
     Decimal(Decimal),
     Empty,
 }
 
 /// Why it is put.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// A write.
     Write,
@@ -64,13 +57,15 @@ pub(crate) enum Cause {
 }
 
 impl Plan {
-    pub(crate) fn new(next: &Next<'_>, cause: Cause) -> Self {
+    pub(crate) fn new(next: &Next<'_>, given: &[u8], cause: Cause) -> Self {
         let content = match &next.value {
             NextValue::Kept => Content::Kept,
             NextValue::Given => Content::Given,
             NextValue::Empty => Content::Empty,
             NextValue::Decimal(decimal) => Content::Decimal(*decimal),
-            joined @ NextValue::Joined(..) => joined.composed().map_or(Content::Empty, Content::Composed),
+            NextValue::Joined(first, _) => {
+                Content::Joined { kept_first: !std::ptr::eq(first.as_ptr(), given.as_ptr()) }
+            }
         };
         Plan {
             flags: next.flags,
@@ -81,6 +76,51 @@ impl Plan {
             content,
             cause,
         }
+    }
+
+    /// The head of the record that is to be written; kind and lengths come with what is stored.
+    fn head(&self, old: Option<&Head>, epoch: u8, now: Timestamp) -> Head {
+        let mut head = Head {
+            kind: Kind::Small,
+            copy: false,
+            uses: 0,
+            fetched: false,
+            stale: self.stale,
+            token_taken: self.token_taken,
+            key_length: 0,
+            stored_length: 0,
+            epoch,
+            last_access: now,
+            cas: self.cas,
+            flags: self.flags,
+            expiry: self.expiry,
+            fresh_until: 0,
+        };
+        if let Some(old) = old.filter(|old| old.kind != Kind::Absent) {
+            head.uses = old.uses + 1;
+        }
+        match (self.cause, old) {
+            (Cause::Write, _) => {}
+            (Cause::Read { bump }, Some(old)) if matches!(self.content, Content::Kept) => {
+                (head.copy, head.epoch, head.fresh_until) = (old.copy, old.epoch, old.fresh_until);
+                (head.kind, head.key_length, head.stored_length) =
+                    (old.kind, old.key_length, old.stored_length);
+                if bump {
+                    head.fetched = true;
+                } else {
+                    (head.uses, head.fetched, head.last_access) = (old.uses, old.fetched, old.last_access);
+                }
+            }
+            (Cause::Read { bump }, _) => head.fetched = bump,
+            (Cause::Fill { fresh_until, fetched, last_access }, _) => {
+                (head.copy, head.fresh_until) = (true, fresh_until);
+                (head.fetched, head.last_access) = (fetched, last_access);
+            }
+            (Cause::Absent { fresh_until }, _) => {
+                (head.copy, head.fresh_until) = (true, fresh_until);
+            }
+        }
+        head
     }
 }
 
@@ -93,15 +133,17 @@ pub(crate) struct Change<'a> {
     pub(crate) guard: Option<FillGuard<'a>>,
     /// Whether an item that is there goes if the new one finds no room, so that no old value stays.
     pub(crate) replaces: bool,
+    /// Whether the key was among the ghosts.
+    pub(crate) returns: bool,
 }
 
 impl<'a> Change<'a> {
     pub(crate) fn direct(key: &'a [u8], now: Timestamp) -> Self {
-        Change { key, now, given: Payload::Borrowed(&[]), guard: None, replaces: false }
+        Change { key, now, given: Payload::Borrowed(&[]), guard: None, replaces: false, returns: false }
     }
 }
 
-/// Why a change could not be applied yet.
+/// Why a change could not be applied yet: so many bytes are lacking.
 struct Short {
     bytes: u64,
 }
@@ -111,35 +153,57 @@ impl RamEngine {
     /// called again when room had to be found in between.
     pub(crate) fn change<'a, R>(
         &'a self,
+        change: Change<'a>,
+        decide: impl FnMut(Option<&View<'_>>, &[u8], u64) -> Result<(Step, R), ErrorKind>,
+    ) -> Result<R, EngineError> {
+        self.change_and(change, decide, None::<fn(&View<'_>, &R)>)
+    }
+
+    /// The same, and shows the item as it is afterwards, before anybody else can change it.
+    pub(crate) fn change_and<'a, R>(
+        &'a self,
         mut change: Change<'a>,
-        mut decide: impl FnMut(Option<&Entry>, &[u8], u64) -> Result<(Step, R), ErrorKind>,
+        mut decide: impl FnMut(Option<&View<'_>>, &[u8], u64) -> Result<(Step, R), ErrorKind>,
+        after: Option<impl FnOnce(&View<'_>, &R)>,
     ) -> Result<R, EngineError> {
         let hash = self.hash(change.key);
-        for _ in 0..ATTEMPTS_MAX {
+        if change.given.len() > self.small_value_bytes_max && !self.settle_in_pages(&mut change) {
+            return self.no_room(hash, &change);
+        }
+        for _ in 0..crate::room::ATTEMPTS_MAX {
             if change.guard.is_none() && !self.leases.is_empty() {
                 change.guard = Some(self.leases.revoke(change.key));
             }
             let mut locked = self.shard(hash).lock();
             if change.guard.is_none() && !self.leases.is_empty() {
                 // A lease was taken in between; its holder must hear of this change.
+                drop(locked);
+                change.guard = Some(self.leases.revoke(change.key));
                 continue;
             }
             let shard = &mut *locked;
-            let slot = self.find_living(shard, hash, change.key, change.now);
-            let item = slot.map(|slot| &shard.entries[slot as usize]).filter(|entry| !entry.is_absent_mark());
-            let (step, answer) = decide(item, change.given.as_slice(), self.next_id())?;
-            let plan = match step {
-                Step::Leave => return Ok(answer),
+            let place = self.find_living(shard, hash, change.key, change.now).ok();
+            let item = place.map(|place| shard.view(place)).filter(|view| view.head.kind != Kind::Absent);
+            let (step, answer) = decide(item.as_ref(), change.given.as_slice(), self.next_id())?;
+            let put = match step {
+                Step::Leave => Ok(()),
                 Step::Remove => {
-                    if let Some(slot) = slot {
-                        self.memory.release(shard.remove(slot) + shard.pack());
+                    if let Some(place) = place {
+                        shard.remove(hash, place);
                     }
                     return Ok(answer);
                 }
-                Step::Put(plan) => plan,
+                Step::Put(plan) => self.put(shard, place, hash, &mut change, plan),
             };
-            match self.put(shard, slot, hash, &mut change, plan) {
-                Ok(()) => return Ok(answer),
+            match put {
+                Ok(()) => {
+                    if let Some(after) = after
+                        && let Some(place) = shard.find(hash, change.key)
+                    {
+                        after(&shard.view(place), &answer);
+                    }
+                    return Ok(answer);
+                }
                 Err(Short { bytes }) => {
                     drop(locked);
                     if !self.make_room(bytes, change.now) {
@@ -151,13 +215,36 @@ impl RamEngine {
         self.no_room(hash, &change)
     }
 
+    /// Gives a large value pages of ours, unless it is in some already.
+    fn settle_in_pages(&self, change: &mut Change<'_>) -> bool {
+        let given = std::mem::replace(&mut change.given, Payload::Borrowed(&[]));
+        let own = match given {
+            Payload::Reserved(writer) => match self.take_reservation(writer) {
+                Ok(own) => {
+                    change.given = Payload::Owned(own.share());
+                    return true;
+                }
+                Err(bytes) => Payload::Owned(bytes),
+            },
+            other => other,
+        };
+        match self.find_pages(own.len(), change.now) {
+            None => false,
+            Some(mut pages) => {
+                pages.write(&[own.as_slice()]);
+                change.given = Payload::Owned(pages.share());
+                true
+            }
+        }
+    }
+
     #[cold]
     fn no_room<R>(&self, hash: u64, change: &Change<'_>) -> Result<R, EngineError> {
         self.out_of_memory.fetch_add(1, Ordering::Relaxed);
         if change.replaces {
             let mut shard = self.shard(hash).lock();
-            if let Some(slot) = shard.find(hash, change.key) {
-                self.memory.release(shard.remove(slot));
+            if let Some(place) = shard.find(hash, change.key) {
+                shard.remove(hash, place);
             }
         }
         Err(ErrorKind::OutOfMemory.into())
@@ -167,180 +254,170 @@ impl RamEngine {
     fn put(
         &self,
         shard: &mut Shard,
-        slot: Option<u32>,
+        place: Option<Place>,
         hash: u64,
         change: &mut Change<'_>,
         plan: Plan,
     ) -> Result<(), Short> {
-        if let (Some(slot), Content::Kept) = (slot, &plan.content) {
-            self.set_header(shard.entry(slot), &plan, change.now);
-            return Ok(());
-        }
-        let length = match &plan.content {
-            Content::Given => change.given.len(),
-            Content::Composed(bytes) => bytes.len(),
-            Content::Decimal(decimal) => decimal.as_slice().len(),
-            Content::Empty | Content::Kept => 0,
-        };
-        let bytes = body_bytes(change.key.len(), length);
-        let bytes_before = slot.map_or(0, |slot| shard.entries[slot as usize].body_bytes());
-        self.find_room(shard, slot, bytes.saturating_sub(bytes_before), change.now)?;
-
-        let lent_decimal;
-        let source = match plan.content {
-            Content::Given if length >= SHARED_VALUE_BYTES_MIN => {
-                let given = std::mem::replace(&mut change.given, Payload::Borrowed(&[]));
-                Source::Shared(given.into_bytes())
-            }
-            Content::Given => Source::Lent(change.given.as_slice()),
-            Content::Composed(ref bytes) => Source::Shared(bytes.clone()),
-            Content::Decimal(decimal) => {
-                lent_decimal = decimal;
-                Source::Lent(lent_decimal.as_slice())
-            }
-            Content::Empty | Content::Kept => Source::Lent(&[]),
-        };
-        match slot {
-            Some(slot) => {
-                let queue = queue_of(plan.cause, shard.entry(slot).queue);
-                let entry = shard.entry(slot);
-                entry.set_value(source);
-                self.set_header(entry, &plan, change.now);
-                entry.mark_use();
-                shard.resized(slot, bytes_before);
-                if queue != shard.entry(slot).queue {
-                    shard.requeue(slot, queue);
+        let old = place.map(|place| Head::read(shard.record(place)));
+        let epoch = self.flushes.epoch() as u8;
+        let head = plan.head(old.as_ref(), epoch, change.now);
+        match (place, &old, &plan.content) {
+            (Some(place), Some(old), Content::Kept) => {
+                if self.rewrite_head(shard, place, old, head) {
+                    return Ok(());
+                }
+                // The record grows, and its value may move or go while room is made.
+                let view = shard.view(place);
+                match view.shared {
+                    Some(value) => {
+                        let value = value.clone();
+                        self.put_stored(shard, Some(place), hash, change, head, Stored::Large(value))
+                    }
+                    None => {
+                        let value = view.value.to_vec();
+                        let pieces = [&value[..]];
+                        self.put_stored(shard, Some(place), hash, change, head, Stored::Small(&pieces))
+                    }
                 }
             }
-            None => self.insert(shard, hash, change, &plan, source),
+            (place, _, Content::Joined { kept_first }) => {
+                let kept_first = *kept_first;
+                self.put_joined(shard, place, hash, change, head, kept_first)
+            }
+            (place, _, Content::Decimal(decimal)) => {
+                let pieces = [decimal.as_slice()];
+                self.put_stored(shard, place, hash, change, head, Stored::Small(&pieces))
+            }
+            (place, _, Content::Given) => {
+                // Taken out for the time of the call: it is needed again if there is no room.
+                let given = std::mem::replace(&mut change.given, Payload::Borrowed(&[]));
+                let put = match &given {
+                    Payload::Owned(value) if value.len() > self.small_value_bytes_max => {
+                        self.put_stored(shard, place, hash, change, head, Stored::Large(value.clone()))
+                    }
+                    small => {
+                        let pieces = [small.as_slice()];
+                        self.put_stored(shard, place, hash, change, head, Stored::Small(&pieces))
+                    }
+                };
+                change.given = given;
+                put
+            }
+            (place, _, Content::Empty | Content::Kept) => {
+                let nothing = matches!(plan.cause, Cause::Absent { .. });
+                let stored = if nothing { Stored::Nothing } else { Stored::Small(&[]) };
+                self.put_stored(shard, place, hash, change, head, stored)
+            }
         }
-        self.memory.release(bytes_before.saturating_sub(bytes));
-        if let Cause::Absent { .. } = plan.cause {
-            let share_bytes = self.memory.limit() / self.shards.len() as u64;
-            self.memory.release(shard.trim_absent(share_bytes));
+    }
+
+    /// Writes another head over a record that keeps its value, if it is as long as the one that is there.
+    fn rewrite_head(&self, shard: &mut Shard, place: Place, old: &Head, mut head: Head) -> bool {
+        (head.kind, head.key_length, head.stored_length) = (old.kind, old.key_length, old.stored_length);
+        if !head.has_shape_of(old) {
+            return false;
+        }
+        head.write(shard.record_mut(place));
+        shard.segment_mut(place.segment).note_expiry(head.expiry);
+        true
+    }
+
+    fn put_joined(
+        &self,
+        shard: &mut Shard,
+        place: Option<Place>,
+        hash: u64,
+        change: &mut Change<'_>,
+        head: Head,
+        kept_first: bool,
+    ) -> Result<(), Short> {
+        let kept = place.map_or(&[][..], |place| shard.view(place).value);
+        let given = change.given.as_slice();
+        let pieces = if kept_first { [kept, given] } else { [given, kept] };
+        let length = kept.len() + given.len();
+        if length <= self.small_value_bytes_max {
+            let joined = pieces.concat();
+            return self.put_stored(shard, place, hash, change, head, Stored::Small(&[&joined[..]]));
+        }
+        let bytes = crate::large::charge(length);
+        let mut pages = LargeValue::new(&self.arena, length).ok_or(Short { bytes })?;
+        pages.write(&pieces);
+        self.put_stored(shard, place, hash, change, head, Stored::Large(pages.share()))
+    }
+
+    fn put_stored(
+        &self,
+        shard: &mut Shard,
+        place: Option<Place>,
+        hash: u64,
+        change: &mut Change<'_>,
+        mut head: Head,
+        stored: Stored<'_>,
+    ) -> Result<(), Short> {
+        head.set_contents(change.key, &stored);
+        let length = head.record_length();
+        let mut queue = match place {
+            Some(place) if head.kind != Kind::Absent => {
+                let bytes = shard.record(place);
+                if Head::read(bytes).kind == Kind::Absent {
+                    QueueName::Small
+                } else {
+                    let length_before = record::length(bytes);
+                    if length == length_before || length + GAP_BYTES_MIN <= length_before {
+                        overwrite(shard, place, &head, change.key, stored);
+                        return Ok(());
+                    }
+                    shard.segment(place.segment).queue
+                }
+            }
+            _ if head.kind == Kind::Absent => QueueName::Absent,
+            _ => QueueName::Small,
+        };
+        if place.is_none() && queue == QueueName::Small {
+            change.returns |= shard.ghosts.take(hash);
+            queue = if change.returns { QueueName::Main } else { QueueName::Small };
+        }
+        let moved = self.find_room(shard, queue, length, place.is_none(), hash, change.now);
+        let moved = moved.map_err(|bytes| Short { bytes })?;
+        let place = if moved { shard.find(hash, change.key) } else { place };
+        let new = shard.append(queue, head, change.key, stored);
+        match place {
+            Some(old) => {
+                shard.index.update(ShortHash::of(hash), old, new);
+                shard.kill(old);
+                shard.tidy(old.segment);
+            }
+            None => shard.index.insert(ShortHash::of(hash), new),
         }
         Ok(())
     }
 
-    fn insert(&self, shard: &mut Shard, hash: u64, change: &Change<'_>, plan: &Plan, source: Source<'_>) {
-        let newcomer = if shard.ghosts.take(hash) { Queue::Main } else { Queue::Small };
-        let mut entry = Entry {
-            body: Body::new(change.key, source),
-            hash,
-            cas: plan.cas,
-            epoch: 0,
-            flags: plan.flags,
-            expiry: plan.expiry,
-            fresh_until: 0,
-            last_access: change.now,
-            written: change.now,
-            next: NONE,
-            previous: NONE,
-            key_length: change.key.len() as u8,
-            frequency: 0,
-            queue: queue_of(plan.cause, newcomer),
-            stale: plan.stale,
-            token_taken: plan.token_taken,
-            fetched: false,
-        };
-        self.set_header(&mut entry, plan, change.now);
-        shard.insert(entry);
-    }
-
-    fn set_header(&self, entry: &mut Entry, plan: &Plan, now: Timestamp) {
-        entry.flags = plan.flags;
-        entry.cas = plan.cas;
-        entry.expiry = plan.expiry;
-        entry.stale = plan.stale;
-        entry.token_taken = plan.token_taken;
-        if let Cause::Read { bump } = plan.cause {
-            if bump {
-                entry.mark_access(now);
-            }
-            if !matches!(plan.content, Content::Empty) {
-                return;
-            }
+    /// Takes a reservation of ours over; one of others becomes plain bytes.
+    fn take_reservation(&self, writer: larder_engine::Writer) -> Result<LargeValue, Bytes> {
+        // Only a type can be asked whether it is ours, and asking consumes it.
+        if !self.arena.contains(writer.as_slice()) {
+            return Err(writer.into_bytes());
         }
-        entry.epoch = self.flushes.epoch();
-        entry.written = now;
-        (entry.fresh_until, entry.fetched, entry.last_access) = match plan.cause {
-            Cause::Write => (0, false, now),
-            Cause::Read { bump } => (0, bump, now),
-            Cause::Fill { fresh_until, fetched, last_access } => (fresh_until, fetched, last_access),
-            Cause::Absent { fresh_until } => (fresh_until, false, now),
-        };
-    }
-
-    /// Reserves `bytes`, and a slot if there is none yet; evicts from this shard if that will do.
-    fn find_room(
-        &self,
-        shard: &mut Shard,
-        slot: Option<u32>,
-        bytes: u64,
-        now: Timestamp,
-    ) -> Result<(), Short> {
-        let share_bytes = self.memory.limit() / self.shards.len() as u64;
-        for _ in 0..OWN_EVICTIONS_MAX {
-            let grows = slot.is_none() && !shard.has_free_slot();
-            let growth_bytes = if grows { shard.growth_bytes() } else { 0 };
-            let needed = bytes + growth_bytes;
-            if self.memory.reserve(needed) {
-                if grows {
-                    shard.grow();
-                }
-                return Ok(());
-            }
-            if bytes * OWN_SHARE_PARTS > share_bytes {
-                return Err(Short { bytes: needed });
-            }
-            match shard.evict(now, &self.flushes, slot.unwrap_or(NONE), self.options.evict) {
-                Some(freed) => self.memory.release(freed),
-                None => return Err(Short { bytes: needed }),
-            }
-        }
-        Err(Short { bytes })
-    }
-
-    /// Evicts from the shards in turn until `bytes` more fit. `false`: nothing more can be evicted.
-    pub(crate) fn make_room(&self, bytes: u64, now: Timestamp) -> bool {
-        if bytes > self.memory.limit() {
-            return false;
-        }
-        let in_vain_max = if self.options.evict { self.shards.len() } else { SHARDS_IN_VAIN_MAX };
-        let mut in_vain = 0;
-        loop {
-            let lacking = self.memory.lacking(bytes);
-            if lacking == 0 {
-                return true;
-            }
-            let index = self.hand.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
-            let mut shard = self.shards[index].0.lock();
-            let mut freed = 0;
-            for _ in 0..STEP_ENTRIES {
-                if freed >= lacking.min(STEP_BYTES) {
-                    break;
-                }
-                match shard.evict(now, &self.flushes, NONE, self.options.evict) {
-                    Some(bytes) => freed += bytes,
-                    None => break,
-                }
-            }
-            freed += shard.pack();
-            drop(shard);
-            self.memory.release(freed);
-            in_vain = if freed == 0 { in_vain + 1 } else { 0 };
-            if in_vain > in_vain_max {
-                return false;
-            }
+        match writer.into_any().downcast::<LargeValue>() {
+            Ok(own) => Ok(*own),
+            Err(_) => unreachable!("pages of the arena are handed out as large values only"),
         }
     }
 }
 
-/// The queue for an entry: marks of absence have their own, an item that takes the place of one begins anew.
-fn queue_of(cause: Cause, otherwise: Queue) -> Queue {
-    match (cause, otherwise) {
-        (Cause::Absent { .. }, _) => Queue::Absent,
-        (_, Queue::Absent) => Queue::Small,
-        (_, queue) => queue,
+/// Writes a record over one that is as long or longer.
+fn overwrite(shard: &mut Shard, place: Place, head: &Head, key: &[u8], stored: Stored<'_>) {
+    shard.drop_large(place);
+    let length_before = record::length(shard.record(place));
+    let length = head.record_length();
+    shard.write(place, head, key, stored);
+    let gained = length_before - length;
+    if gained > 0 {
+        record::write_gap(&mut shard.record_mut(place)[length..length_before]);
+        let segment = shard.segment_mut(place.segment);
+        segment.live -= gained as u32;
+        let queue = segment.queue;
+        shard.queue_mut(queue).bytes -= gained as u64;
     }
 }

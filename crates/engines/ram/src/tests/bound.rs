@@ -1,6 +1,6 @@
 //! The bound on memory, and who goes when it is reached.
 
-use larder_engine::FillContent;
+use larder_engine::Mode;
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn memory_stays_within_its_bound_at_any_size_of_value() {
         let value = vec![1u8; length];
         for n in 0..(8 * MIB as u32 / (length as u32 + 200)) {
             bench.set(&key(n), &value).unwrap();
-            assert!(bench.engine.memory.used() <= 4 * MIB);
+            assert!(bench.engine.arena.budget.used() <= 4 * MIB);
         }
         let held = bench.engine.memory_use();
         let value_bytes = held.items * length as u64;
@@ -36,10 +36,12 @@ fn what_was_counted_is_given_back() {
     for (key, _) in bench.scan(10_000) {
         bench.delete(&key).unwrap();
     }
-    // What is left is the index: a few slots a shard.
-    let left = bench.engine.memory.used();
-    assert!(left < bench.engine.shards.len() as u64 * 64 * 200, "{left} bytes are left");
-    assert_eq!(bench.engine.memory_use().items, 0);
+    assert_eq!((bench.engine.memory_use().items, bench.engine.memory_use().bytes), (0, 0));
+    // What is left is the last segment of each queue, and no more than a large item can push aside.
+    let left = bench.engine.arena.budget.used();
+    assert!(left <= 3 * (bench.engine.segment_bytes as u64 + 4096), "{left} bytes are left");
+    bench.engine.set_memory_limit(0).unwrap();
+    assert_eq!((bench.engine.arena.budget.used(), bench.engine.arena.warm_bytes()), (0, 0));
 }
 
 #[test]
@@ -94,6 +96,28 @@ fn without_eviction_a_full_engine_refuses_and_keeps_no_old_value() {
 }
 
 #[test]
+fn what_is_refused_for_want_of_room_leaves_what_is_there_unless_it_is_a_set() {
+    let bench = Bench::new(RamOptions { evict: false, ..RamOptions::new(MIB) });
+    let cas = bench.set(b"k", b"v").unwrap();
+    let full = (0..).find(|n| bench.set(&key(*n), &[0; 100]).is_err());
+    assert!(full.is_some());
+    let large = vec![0; 400_000];
+    let set = || Store::set(Key::new(b"k"), 0, Expiry::NEVER, Payload::Borrowed(&large));
+    for refused in [
+        Store { mode: Mode::Add, ..set() },
+        Store { mode: Mode::Replace, ..set() },
+        Store { mode: Mode::Append, ..set() },
+        Store { compare: Some(cas), ..set() },
+    ] {
+        let mode = refused.mode;
+        assert!(now(bench.engine.store(&bench.context(), refused)).is_err(), "{mode:?}");
+        assert_eq!(bench.get(b"k").as_deref(), Some(&b"v"[..]), "{mode:?}");
+    }
+    assert_eq!(now(bench.engine.store(&bench.context(), set())).map(|_| ()), Err(ErrorKind::OutOfMemory));
+    assert_eq!(bench.get(b"k"), None, "no old value stays in place of a new one");
+}
+
+#[test]
 fn expired_items_make_room_even_without_eviction() {
     let bench = Bench::new(RamOptions { evict: false, ..RamOptions::new(MIB) });
     let stored = (0..).take_while(|n| bench.set_until(&key(*n), &[0; 100], Expiry::at(1010)).is_ok()).count();
@@ -144,8 +168,21 @@ fn marks_of_absence_stay_few() {
         let fill = Fill { content: FillContent::Absent, version: 0, fresh_until: Some(bench.in_seconds(60)) };
         bench.fill(&key(1_000_000 + n), fill, || ());
     }
-    assert!(bench.engine.memory.used() < MIB, "{} bytes", bench.engine.memory.used());
+    assert!(bench.engine.arena.budget.used() < MIB, "{} bytes", bench.engine.arena.budget.used());
     assert_eq!(bench.engine.memory_use().items, 2000);
+}
+
+#[test]
+fn marks_of_absence_are_renewed_also_when_they_have_their_share() {
+    for keys in (4000..12_000u32).step_by(500) {
+        let bench = Bench::of(4 * MIB);
+        for n in 0..keys * 3 {
+            let fresh_until = Some(bench.in_seconds(60));
+            let fill = Fill { content: FillContent::Absent, version: 0, fresh_until };
+            assert!(bench.fill(&key(n % keys), fill, || ()));
+            assert_eq!(bench.look(&key(n % keys), &Get::plain()), Lookup::Absent);
+        }
+    }
 }
 
 #[test]
@@ -157,7 +194,7 @@ fn hammered_by_threads_the_bound_holds_and_values_stay_whole() {
             scope.spawn(move || hammer(Bench::over(engine), thread));
         }
     });
-    assert!(engine.memory.used() <= 2 * MIB);
+    assert!(engine.arena.budget.used() <= 2 * MIB);
     let bench = Bench::over(engine);
     bench.flush(Scope::All, None);
     assert_eq!(bench.get(b"counter"), None);
@@ -194,7 +231,7 @@ fn hammer(bench: Bench, thread: u64) {
         if step % 5000 == thread * 100 {
             bench.flush(Scope::Prefix(&key(n)[..7]), None);
         }
-        assert!(bench.engine.memory.used() <= 2 * MIB);
+        assert!(bench.engine.arena.budget.used() <= 2 * MIB);
     }
 }
 
@@ -213,4 +250,52 @@ fn threads_count_together() {
         }
     });
     assert_eq!(Bench::over(engine).get(b"counter").unwrap(), b"40000");
+}
+
+#[test]
+fn overwritten_and_expired_room_is_used_again_before_anything_is_evicted() {
+    let bench = Bench::of(4 * MIB);
+    // Half of the memory, whose values change their length all the time.
+    for round in 0..20u32 {
+        for n in 0..10_000 {
+            bench.set(&key(n), &vec![1; 80 + (n * 31 + round * 57) as usize % 140]).unwrap();
+        }
+    }
+    assert_eq!((bench.engine.memory_use().evictions, bench.engine.memory_use().items), (0, 10_000));
+    // As much again that lives for a few seconds.
+    for second in 0..60u32 {
+        for n in 0..2000 {
+            let expiry = Expiry::at(bench.in_seconds(2).0);
+            bench.set_until(&key(1_000_000 + second * 2000 + n), &[0; 100], expiry).unwrap();
+        }
+        bench.pass(1);
+    }
+    let held = bench.engine.memory_use();
+    assert!(held.evictions < 5000, "{held:?} of 120000 that came and went");
+    assert!(held.reclaimed > 100_000, "{held:?}");
+}
+
+#[test]
+fn what_an_eviction_takes_is_told() {
+    struct Lines(Vec<(String, String)>);
+    impl larder_engine::StatsSink for Lines {
+        fn stat(&mut self, name: &str, value: &dyn std::fmt::Display) {
+            self.0.push((name.into(), value.to_string()));
+        }
+    }
+    let bench = Bench::of(4 * MIB);
+    bench.set(b"first", b"v").unwrap();
+    bench.pass(77);
+    for n in 0..50_000 {
+        bench.set(&key(n), &[0; 100]).unwrap();
+    }
+    let told = |name: &str| {
+        let mut lines = Lines(Vec::new());
+        bench.engine.stats(&mut lines);
+        let line = lines.0.iter().find(|(other, _)| other == name);
+        line.map(|(_, value)| value.parse::<u64>().unwrap()).unwrap()
+    };
+    assert!(told("eviction_calls") > 0 && told("bytes_index") > 0 && told("bytes_taken") <= 4 * MIB);
+    bench.engine.reset_stats();
+    assert_eq!((told("eviction_calls"), told("eviction_us_max")), (0, 0));
 }
