@@ -313,3 +313,46 @@ fn watching_may_be_forbidden() {
     let mut client = running.connect();
     client.ask("watch\r\nget a\r\n", "CLIENT_ERROR watch commands not allowed\r\nEND\r\n");
 }
+
+#[test]
+fn evictions_are_told() {
+    let running = Stack::Ram.start_with(&["-m", "1", "-I", "16k"]);
+    let mut watcher = watch(running.connect(), "evictions");
+    let mut client = running.connect();
+    let value = "v".repeat(1000);
+    let mut number = 0;
+    until("an eviction", || {
+        number += 1;
+        client.ask(format!("set k{number} 0 1000 1000\r\n{value}\r\n"), "STORED\r\n");
+        (client.stat("evictions") > 0).then_some(())
+    });
+    let told = event(&watcher.log_line()).fields;
+    let (key, rest) =
+        told.strip_prefix("type=eviction key=").and_then(|rest| rest.split_once(' ')).expect("a key");
+    assert!(rest.starts_with("fetch=no ttl=") && rest.ends_with(" clsid=1 size=1000"), "{told}");
+    assert_eq!(client.get(key), None);
+    // Every one is told.
+    assert_eq!(client.stat("log_worker_written"), client.stat("evictions"));
+}
+
+#[test]
+fn a_read_says_what_became_of_an_item() {
+    let running = Stack::Ram.start_with(&["-o", "debug_commands"]);
+    let mut client = running.connect();
+    client.ask("debugtime p\r\n", "OK\r\n");
+    client.ask(
+        "set over 0 10 1\r\nx\r\nset flushed 0 0 1\r\nx\r\nflush_all\r\nset over 0 10 1\r\nx\r\n",
+        "STORED\r\nSTORED\r\nOK\r\nSTORED\r\n",
+    );
+    client.ask("debugtime 10\r\n", "OK\r\n");
+    let mut watcher = watch(running.connect(), "fetchers");
+    client.ask("get over flushed none\r\n", "END\r\n");
+    let told = |key: &str, status: &str| format!("type=item_get key={key} status={status} clsid=0 size=0");
+    client.ask("get last\r\n", "END\r\n");
+    let expected = [told("over", "expired"), told("flushed", "flushed"), told("none", "not_found")];
+    assert_eq!(events_until(&mut watcher, "last"), expected);
+    assert_eq!(
+        (client.stat("get_expired"), client.stat("get_flushed"), client.stat("get_misses")),
+        (1, 1, 4)
+    );
+}
