@@ -479,6 +479,38 @@ fn tokens_survive_the_way_down() {
     assert_eq!(token(bench.run(get_with(b"k", vivify))), Token::Taken);
 }
 
+/// The store has read its page, then the delete reaches it, then the page comes.
+#[test]
+fn a_scan_does_not_show_what_was_deleted_before_it() {
+    let bench = bench();
+    for key in [&b"deleted"[..], b"changed"] {
+        bench.store.put(&bench.context(), key, b"old");
+    }
+    bench.run(get(b"deleted"));
+    bench.store.hold();
+    bench.run(delete(b"deleted"));
+    bench.run(set(b"changed", b"new"));
+    bench.until("both are on their way", |bench| bench.store.waiting() == 2);
+    let Reply::Ready(Ok(queue)) = bench.tier.scan(&bench.context(), ScanOrder::Any, None, 1 << 20) else {
+        panic!("the queue is there at once")
+    };
+    let page = match bench.tier.scan(&bench.context(), ScanOrder::Any, queue.next.as_deref(), 1 << 20) {
+        Reply::Pending(operation) => operation,
+        Reply::Ready(_) => panic!("the store has not answered"),
+    };
+    let scan = bench.store.labels().iter().position(|label| label == "scan").unwrap();
+    bench.store.apply(scan, &bench.context());
+    while let Some(write) = bench.store.labels().iter().position(|label| label != "scan") {
+        bench.store.finish(write, &bench.context());
+    }
+    drained(&bench);
+    bench.store.finish(0, &bench.context());
+    let page = bench.executor.block_on(page).unwrap();
+    let seen: Vec<_> = page.items.iter().map(|(key, item)| (&key[..], support::bytes(item))).collect();
+    assert_eq!(seen, [(&b"changed"[..], b"new".to_vec())]);
+    bench.store.release(&bench.context());
+}
+
 #[test]
 fn a_scan_shows_the_queue_over_the_store() {
     let bench = bench();

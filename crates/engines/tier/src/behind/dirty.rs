@@ -38,6 +38,10 @@ pub(crate) struct Shard {
     /// The prefix that a flush under way empties.
     flushing: Option<Box<[u8]>>,
     ages: Ages,
+    /// Pages of scans that the store is being asked for.
+    scans: u32,
+    /// What has reached the store since the first of these was asked for: they may not show it yet.
+    settled: HashMap<Name, Entry, Hasher>,
 }
 
 /// The latest write of a key.
@@ -198,6 +202,24 @@ impl Shard {
         self.entries.get(name)
     }
 
+    /// The entry of a key as a page of the store is to show it, between [`Shard::begin_scan`] and [`Shard::end_scan`].
+    pub fn get_for_scan(&self, name: &[u8]) -> Option<&Entry> {
+        self.entries.get(name).or_else(|| self.settled.get(name))
+    }
+
+    /// The store is about to be asked for a page of a scan.
+    pub fn begin_scan(&mut self) {
+        self.scans += 1;
+    }
+
+    /// The page has been compared with the queue, or will never be.
+    pub fn end_scan(&mut self) {
+        self.scans -= 1;
+        if self.scans == 0 {
+            self.settled = HashMap::default();
+        }
+    }
+
     /// The entry of a key, to note an access.
     #[inline]
     pub fn get_mut(&mut self, name: &[u8]) -> Option<&mut Entry> {
@@ -328,6 +350,9 @@ impl Shard {
     fn remove(&mut self, name: &Name, room: &Room) {
         let entry = self.entries.remove(name).expect("the caller has seen the entry");
         self.forget(name, &entry, room);
+        if self.scans > 0 {
+            self.settled.insert(name.clone(), entry);
+        }
     }
 
     fn forget(&mut self, name: &[u8], entry: &Entry, room: &Room) {
@@ -363,6 +388,7 @@ impl Shard {
         for (name, entry) in dropped {
             self.forget(&name, &entry, room);
         }
+        self.settled.retain(|name, _| !covers(scope, name));
         for (name, watch) in &mut self.watches {
             watch.changes += u64::from(covers(scope, name));
         }

@@ -2,7 +2,8 @@
 //!
 //! Queued writes come first, shard by shard; then the store's pages, in which items with a queued write are shown as
 //! that write left them. What goes down to the store meanwhile is in the pages that follow, so an item that is there
-//! throughout comes at least once.
+//! throughout comes at least once. What goes down while the store reads a page is kept until the page has come: the
+//! store may have read before.
 
 use std::sync::Arc;
 
@@ -31,8 +32,9 @@ impl<C: Cache + ?Sized> Core<C> {
             }
             Some([STORE, rest @ ..]) => {
                 let cursor = (!rest.is_empty()).then_some(rest);
+                let scanning = Scanning::begin(self.clone());
                 let page = self.store.scan(context, order, cursor, bytes_max);
-                self.scan_store(context, page)
+                self.scan_store(context, scanning, page)
             }
             Some(_) => Reply::failed(EngineError::new(ErrorKind::BadArgument, "not a cursor of this scan")),
         }
@@ -64,13 +66,17 @@ impl<C: Cache + ?Sized> Core<C> {
         page
     }
 
-    fn scan_store(self: &Arc<Self>, context: &Context<'_>, reply: Reply<ScanPage>) -> Reply<ScanPage> {
-        let core = self.clone();
+    fn scan_store(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        scanning: Scanning<C>,
+        reply: Reply<ScanPage>,
+    ) -> Reply<ScanPage> {
         let asker = Asker::of(context);
         Reply::Pending(Operation::waiting(async move {
             let mut page = answer(reply).await?;
             let items = std::mem::take(&mut page.items).into_iter();
-            page.items = items.filter_map(|(key, item)| core.overlaid(&asker, key, item)).collect();
+            page.items = items.filter_map(|(key, item)| scanning.0.overlaid(&asker, key, item)).collect();
             page.next = page.next.map(|next| {
                 let mut cursor = vec![STORE];
                 cursor.extend(next);
@@ -84,12 +90,28 @@ impl<C: Cache + ?Sized> Core<C> {
     fn overlaid(&self, asker: &Asker, key: Box<[u8]>, item: Item) -> Option<(Box<[u8]>, Item)> {
         let owned = self.owned(larder_engine::Key::new(&key));
         let shard = self.behind().dirty.lock(owned.name());
-        match shard.get(owned.name()) {
+        match shard.get_for_scan(owned.name()) {
             None => Some((key, item)),
             Some(entry) => {
                 let held = self.live_entry(entry, owned.name(), asker.now)?;
                 Some((key, held.item()))
             }
         }
+    }
+}
+
+/// A page of the store that is on its way, or given up when this is dropped.
+struct Scanning<C: Cache + ?Sized>(Arc<Core<C>>);
+
+impl<C: Cache + ?Sized> Scanning<C> {
+    fn begin(core: Arc<Core<C>>) -> Self {
+        core.behind().dirty.shards().iter().for_each(|shard| shard.lock().begin_scan());
+        Scanning(core)
+    }
+}
+
+impl<C: Cache + ?Sized> Drop for Scanning<C> {
+    fn drop(&mut self) {
+        self.0.behind().dirty.shards().iter().for_each(|shard| shard.lock().end_scan());
     }
 }
