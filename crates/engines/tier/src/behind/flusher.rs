@@ -222,9 +222,8 @@ impl<C: Cache + ?Sized> Flusher<C> {
         let due = self.progress.pace.borrow_mut().due(now, urgency, on_their_way);
         let items_max = due.saturating_add(on_their_way).min(SENT_ITEMS_MAX);
         self.send_from_shards(items_max);
-        if self.progress.items.get() > 0 {
-            self.progress.pace.borrow_mut().began(now);
-        }
+        let sent = self.progress.items.get() - on_their_way;
+        self.progress.pace.borrow_mut().sent(now, sent);
     }
 
     /// Goes on where it ended the last time, so that each shard gets its turn.

@@ -14,12 +14,21 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// From this part of a bound on, everything is sent as fast as the store takes it.
 const PRESSING: f64 = 0.5;
 
+/// A burst that lasts longer holds up no other: a write that the store keeps waiting keeps only its own key waiting.
+const BURST_MAX: Duration = Duration::from_millis(100);
+
 /// When the next writes are due. Bursts are measured by the clock: where the store is short of processor or disk, the pauses
 /// grow with it.
 #[derive(Default, Debug)]
 pub(super) struct Pace {
-    burst_began: Option<Duration>,
+    burst: Option<Burst>,
     next_burst: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Burst {
+    began: Duration,
+    items: usize,
 }
 
 impl Pace {
@@ -30,14 +39,18 @@ impl Pace {
             *self = Pace::default();
             return usize::MAX;
         }
-        if on_their_way > 0 {
-            return 0;
+        match &self.burst {
+            Some(burst) if on_their_way > 0 && now < burst.began + BURST_MAX => {
+                return BURST_ITEMS.saturating_sub(burst.items);
+            }
+            Some(burst) if on_their_way == 0 => {
+                let ease = 1.0 - urgency / PRESSING;
+                let pause = now.saturating_sub(burst.began).mul_f64(PAUSE_FACTOR * ease).min(PAUSE_MAX);
+                self.next_burst = Some(now + pause);
+            }
+            _ => {}
         }
-        if let Some(began) = self.burst_began.take() {
-            let ease = 1.0 - urgency / PRESSING;
-            let pause = now.saturating_sub(began).mul_f64(PAUSE_FACTOR * ease).min(PAUSE_MAX);
-            self.next_burst = Some(now + pause);
-        }
+        self.burst = None;
         if self.next_burst.is_some_and(|next| now < next) {
             return 0;
         }
@@ -45,9 +58,11 @@ impl Pace {
         BURST_ITEMS
     }
 
-    /// A burst is on its way.
-    pub fn began(&mut self, now: Duration) {
-        self.burst_began.get_or_insert(now);
+    /// So many writes were sent.
+    pub fn sent(&mut self, now: Duration, items: usize) {
+        if items > 0 {
+            self.burst.get_or_insert(Burst { began: now, items: 0 }).items += items;
+        }
     }
 
     /// When the pause between two bursts ends, if there is one.
@@ -68,8 +83,7 @@ mod tests {
     fn a_burst_is_followed_by_a_pause_in_its_measure() {
         let mut pace = Pace::default();
         assert_eq!(pace.due(ms(0), 0.0, 0), BURST_ITEMS);
-        pace.began(ms(0));
-        assert_eq!(pace.due(ms(1), 0.0, 7), 0);
+        pace.sent(ms(0), 10);
         assert_eq!(pace.due(ms(4), 0.0, 0), 0);
         assert_eq!(pace.next_burst(), Some(ms(16)));
         assert_eq!(pace.due(ms(15), 0.0, 0), 0);
@@ -77,16 +91,36 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_takes_up_what_comes_while_it_is_on_its_way() {
+        let mut pace = Pace::default();
+        pace.sent(ms(0), 1000);
+        assert_eq!(pace.due(ms(1), 0.0, 7), BURST_ITEMS - 1000);
+        pace.sent(ms(1), 24);
+        assert_eq!(pace.due(ms(2), 0.0, 7), 0);
+        assert_eq!(pace.due(ms(3), 0.0, 0), 0);
+        assert_eq!(pace.next_burst(), Some(ms(12)));
+    }
+
+    #[test]
+    fn one_write_that_takes_its_time_holds_up_no_other() {
+        let mut pace = Pace::default();
+        pace.sent(ms(0), BURST_ITEMS);
+        assert_eq!(pace.due(ms(99), 0.0, 1), 0);
+        assert_eq!(pace.due(ms(100), 0.0, 1), BURST_ITEMS);
+    }
+
+    #[test]
     fn nothing_sent_is_no_burst() {
         let mut pace = Pace::default();
         assert_eq!(pace.due(ms(0), 0.0, 0), BURST_ITEMS);
+        pace.sent(ms(0), 0);
         assert_eq!(pace.due(ms(500), 0.0, 0), BURST_ITEMS);
     }
 
     #[test]
     fn pauses_shrink_as_a_bound_nears() {
         let mut pace = Pace::default();
-        pace.began(ms(0));
+        pace.sent(ms(0), 1);
         pace.due(ms(4), 0.25, 0);
         assert_eq!(pace.next_burst(), Some(ms(10)));
     }
@@ -94,7 +128,7 @@ mod tests {
     #[test]
     fn near_a_bound_everything_goes_at_once() {
         let mut pace = Pace::default();
-        pace.began(ms(0));
+        pace.sent(ms(0), 1000);
         assert_eq!(pace.due(ms(1), 0.5, 1000), usize::MAX);
         assert_eq!(pace.due(ms(1), 1.0, 0), usize::MAX);
         assert_eq!(pace.next_burst(), None);
@@ -103,7 +137,7 @@ mod tests {
     #[test]
     fn no_pause_is_long() {
         let mut pace = Pace::default();
-        pace.began(ms(0));
+        pace.sent(ms(0), 1);
         pace.due(ms(10_000), 0.0, 0);
         assert_eq!(pace.next_burst(), Some(ms(10_000) + PAUSE_MAX));
     }
