@@ -195,9 +195,9 @@ fn a_look_at_a_stale_item_takes_no_token() {
 
 fn a_watcher_that_does_not_read_loses_lines_and_holds_up_nobody(stack: Stack) {
     // More than a unix socket and the watcher's buffer hold, by far.
-    const LINES_BYTES: usize = 16 << 20;
+    const LINES_BYTES: usize = 32 << 20;
     const BATCH: usize = 500;
-    const GROWTH_BYTES_MAX: u64 = 8 << 20;
+    const GROWTH_BYTES_MAX: u64 = 16 << 20;
     let data = tempfile::tempdir().unwrap();
     let listen = format!("unix:{}", data.path().join("socket").display());
     let server = stack.launch(data.path()).args(["-l", &listen, "-o", "watcher_logbuf_size=64"]).start();
