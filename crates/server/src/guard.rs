@@ -22,7 +22,7 @@ pub enum Authentication {
     Sasl(PathBuf),
 }
 
-/// What a [`Guard`] knows at a time. Made by [`Guard::read_again`].
+/// Users and certificates, as they were read at a time. Made by [`Shared::read_guard_again`](crate::Shared::read_guard_again).
 #[derive(Clone, Debug)]
 pub struct Known {
     users: Option<Arc<Users>>,
