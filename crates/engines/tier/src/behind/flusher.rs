@@ -124,8 +124,10 @@ impl<C: Cache + ?Sized> Flusher<C> {
             self.flush_if_quiet();
             self.retry_refused(now);
             self.reserve_if_low();
-            self.send_dirty(now, closing);
-            let deadline = self.admit_writers(now);
+            let age = self.behind().oldest_age(now);
+            let urgency = if closing { 1.0 } else { self.behind().urgency(age) };
+            self.send_dirty(now, urgency);
+            let deadline = self.admit_writers(now, age);
             if closing && self.is_finished() {
                 return self.left_over();
             }
@@ -210,14 +212,13 @@ impl<C: Cache + ?Sized> Flusher<C> {
     }
 
     /// Sends what is dirty, as much as is due and the store's queue should hold.
-    fn send_dirty(&self, now: Duration, closing: bool) {
+    fn send_dirty(&self, now: Duration, urgency: f64) {
         let waits_for_flush = self.progress.flushing.get() || !self.behind().flushes.lock().is_empty();
         let pauses = self.progress.paused_until.get().is_some_and(|until| now < until);
         if waits_for_flush || pauses || self.progress.bytes.get() > SENT_BYTES_MAX / 2 {
             return;
         }
         self.progress.paused_until.set(None);
-        let urgency = if closing { 1.0 } else { self.behind().urgency(now) };
         let on_their_way = self.progress.items.get();
         let due = self.progress.pace.borrow_mut().due(now, urgency, on_their_way);
         let items_max = due.saturating_add(on_their_way).min(SENT_ITEMS_MAX);
@@ -307,11 +308,11 @@ impl<C: Cache + ?Sized> Flusher<C> {
     }
 
     /// Lets waiting writers in or sends them away. When to look again at the latest.
-    fn admit_writers(&self, now: Duration) -> Option<Duration> {
+    fn admit_writers(&self, now: Duration, age: Duration) -> Option<Duration> {
         let behind = self.behind();
         let barrier = if self.progress.flushing.get() {
             Some(Barrier::Flush)
-        } else if behind.oldest_age(now) > behind.options.dirty_age {
+        } else if age > behind.options.dirty_age {
             Some(Barrier::Age)
         } else if !behind.ids.any() {
             Some(Barrier::Ids)

@@ -124,9 +124,9 @@ impl Behind {
         self.tick_length * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
-    /// How much of its bounds the queue uses, the fuller one: 1 is the bound.
-    fn urgency(&self, elapsed: Duration) -> f64 {
-        let age = self.oldest_age(elapsed).as_secs_f64() / self.options.dirty_age.as_secs_f64();
+    /// How much of its bounds the queue uses while its oldest write has this age, the fuller one: 1 is the bound.
+    fn urgency(&self, oldest_age: Duration) -> f64 {
+        let age = oldest_age.as_secs_f64() / self.options.dirty_age.as_secs_f64();
         let bytes = self.room.bytes() as f64 / self.options.dirty_bytes.max(1) as f64;
         age.max(bytes)
     }
