@@ -120,8 +120,20 @@ impl GuardDraft {
         }
     }
 
+    /// What is asked of clients by listeners that do not say it themselves. Without authorities no certificate is
+    /// good, so where a client may come without one, none is asked for.
     fn server_clients(&self) -> ClientCertificates {
-        self.clients.as_ref().map_or(ClientCertificates::Unasked, |clients| clients.value)
+        match self.clients.as_ref().map(|clients| clients.value) {
+            None => ClientCertificates::Unasked,
+            Some(ClientCertificates::Asked) if self.client_authorities.is_none() => {
+                ClientCertificates::Unasked
+            }
+            Some(clients) => clients,
+        }
+    }
+
+    fn is_asked_in_vain(&self) -> bool {
+        self.clients.as_ref().is_some_and(|clients| clients.value != self.server_clients())
     }
 
     fn is_for_all(&self) -> bool {
@@ -149,6 +161,13 @@ impl GuardDraft {
             notes.push(
                 "a certificate is named, but no address is encrypted: ask for TLS with -Z or `tls = true`, or write \
                  `tls:` before an address"
+                    .to_owned(),
+            );
+        }
+        if is_encrypted && self.is_asked_in_vain() {
+            notes.push(
+                "clients are not asked for certificates, because nothing says which are good: name their authorities \
+                 with -o ssl_ca_cert=FILE, or `tls_client_ca` in the file"
                     .to_owned(),
             );
         }
@@ -188,6 +207,7 @@ impl GuardDraft {
                 "name the certificates of their authorities with -o ssl_ca_cert=FILE, or `tls_client_ca` in the file",
             );
         }
+        let clients = self.server_clients();
         let Some(certificate_chain) = self.certificate_chain else {
             report.push(
                 place,
@@ -197,7 +217,6 @@ impl GuardDraft {
             );
             return Guard { authentication, tls: None };
         };
-        let clients = self.clients.map_or(ClientCertificates::Unasked, |clients| clients.value);
         let tls = TlsOptions {
             certificate_chain: certificate_chain.value,
             key: self.key.map(|key| key.value),

@@ -167,6 +167,18 @@ fn what_keeps_nobody_out_is_said() {
     assert!(notes("larder -o sasl_pwdb=/u").contains("add -S"));
 }
 
+/// As memcached does: whoever shows no certificate would enter anyway, and none that is shown could be good.
+#[test]
+fn certificates_that_nobody_could_judge_are_not_asked_for() {
+    let line = "memcached -Z -o ssl_chain_cert=/c,ssl_verify_mode=1";
+    assert_eq!(listeners(line, None), "btls:*:11211");
+    assert_eq!(guard(line, None).tls.expect("TLS").client_certificates, ClientCertificates::Unasked);
+    assert!(notes(line).contains("nothing says which are good"));
+    assert_eq!(notes(&format!("{line},ssl_ca_cert=/a")), "");
+    let file = "tls = true\ntls_certificate = '/c'\ntls_clients = 'asked'";
+    assert_eq!(listeners("larder", Some(file)), "btls:127.0.0.1:11211");
+}
+
 #[test]
 fn open_addresses() {
     let open = |line: &str| {
