@@ -298,6 +298,8 @@ pub enum Dump {
     Attributes,
     /// An `mg` command (`mgdump`).
     MetaGet,
+    /// Its size and expiry (`stats cachedump`).
+    Size,
 }
 
 /// `lru …`: numbers kept for `stats settings`.

@@ -1,4 +1,4 @@
-//! `lru_crawler metadump` and `mgdump`: a line for each live item of every stack.
+//! `lru_crawler metadump` and `mgdump`: a line for each live item of every stack; `stats cachedump`: for some of them.
 //!
 //! The engines are scanned page by page. A page is taken only when the client has taken most of those before, and after
 //! each the other connections of the worker get their turn: a dump of any length holds a few pages in memory and nobody
@@ -24,6 +24,9 @@ pub(crate) const UNSENT_BYTES_MAX: usize = 64 << 10;
 
 /// Dumps at a time.
 const DUMPS_MAX: usize = 20;
+
+/// The lines of a cachedump together.
+const CACHEDUMP_BYTES_MAX: usize = 2 << 20;
 
 /// memcached's classes are numbered from 1 to here. Here there is one, number 1.
 const CLASS_MAX: u32 = 63;
@@ -53,6 +56,43 @@ impl Classes {
         }
         Some(classes)
     }
+
+    /// The class of a cachedump, which also knows number 0; `None` if there is none of this number.
+    pub(crate) fn of_cachedump(number: u64) -> Option<Classes> {
+        match number {
+            1 => Some(Classes::All),
+            _ if number <= u64::from(CLASS_MAX) => Some(Classes::Empty),
+            _ => None,
+        }
+    }
+}
+
+/// What a dump may still list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    items: u64,
+    bytes: usize,
+}
+
+impl Room {
+    /// For all there is.
+    pub(crate) const ENDLESS: Room = Room { items: u64::MAX, bytes: usize::MAX };
+
+    /// For a cachedump of so many items; 0 is all that fit into its bytes.
+    pub(crate) fn of_cachedump(items: u64) -> Room {
+        Room { items: if items == 0 { u64::MAX } else { items }, bytes: CACHEDUMP_BYTES_MAX }
+    }
+
+    /// Takes the room for one more line; whether there was any.
+    fn take(&mut self, line_bytes: usize) -> bool {
+        if self.items == 0 || line_bytes > self.bytes {
+            self.items = 0;
+            return false;
+        }
+        self.items -= 1;
+        self.bytes -= line_bytes;
+        true
+    }
 }
 
 /// A dump under way.
@@ -64,6 +104,7 @@ pub(crate) struct Dump {
     /// Where the present engine's scan goes on; `None` at its start.
     cursor: Option<Vec<u8>>,
     page: Option<Operation<ScanPage>>,
+    room: Room,
     _place: Place,
 }
 
@@ -86,7 +127,7 @@ pub(crate) enum Step {
 
 impl Dump {
     /// A dump at its beginning; `None` if there are too many.
-    pub(crate) fn begin(turn: &Turn<'_>, kind: Kind, classes: Classes) -> Option<Dump> {
+    pub(crate) fn begin(turn: &Turn<'_>, kind: Kind, classes: Classes, room: Room) -> Option<Dump> {
         let dumps = &turn.shared().dumps;
         let before = dumps.fetch_add(1, Ordering::Relaxed);
         let place = Place(dumps.clone());
@@ -98,7 +139,7 @@ impl Dump {
             Classes::Empty => Vec::new(),
         };
         engines.reverse();
-        Some(Dump { kind, engines, cursor: None, page: None, _place: place })
+        Some(Dump { kind, engines, cursor: None, page: None, room, _place: place })
     }
 
     /// Writes the next page, or the end. `Pending` while a store looks for it.
@@ -150,7 +191,7 @@ impl Dump {
             // Stacks may share a store, and a store may hold keys that have come under another stack since.
             let is_routed_here =
                 turn.routes.route(key).is_some_and(|(stack, _)| Arc::ptr_eq(&stack.engine, engine));
-            if !is_routed_here {
+            if !is_routed_here || (self.kind == Kind::Size && !fits_a_line(key)) {
                 continue;
             }
             let found = &item.found;
@@ -163,7 +204,13 @@ impl Dump {
                 item_bytes: (key.len() + item.value.len()) as u64,
                 flags: found.flags,
             };
+            let before = out.bytes.len();
             encode_dumped_item(self.kind, &item, &mut out.bytes);
+            if !self.room.take(out.bytes.len() - before) {
+                out.bytes.truncate(before);
+                self.engines.clear();
+                return;
+            }
         }
         self.cursor = page.next;
         if self.cursor.is_none() {
@@ -179,9 +226,24 @@ impl Dump {
     }
 }
 
+/// Whether a key stands in a line as it is. memcached's cachedump leaves out the others, too.
+fn fits_a_line(key: &[u8]) -> bool {
+    key.iter().all(|&byte| byte > b' ' && byte != 0x7f)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Classes;
+    use super::{Classes, Room};
+
+    #[test]
+    fn a_cachedump_ends_where_its_room_does() {
+        let mut few = Room::of_cachedump(2);
+        assert_eq!([10, 10, 10].map(|bytes| few.take(bytes)), [true, true, false]);
+        let mut large = Room::of_cachedump(0);
+        assert_eq!([2 << 20, 1].map(|bytes| large.take(bytes)), [true, false]);
+        let mut long = Room::of_cachedump(9);
+        assert_eq!([(2 << 20) + 1, 1].map(|bytes| long.take(bytes)), [false, false], "it has ended");
+    }
 
     #[test]
     fn classes_are_words_or_numbers() {

@@ -124,8 +124,9 @@ fn what_is_not_whole_is_refused(stack: Stack) {
     ask(
         &socket,
         12,
-        "watch\r\nlru_crawler metadump all\r\nlru_crawler mgdump all\r\n",
-        "CLIENT_ERROR watch commands not allowed\r\nERROR metadump not allowed\r\nERROR key dump not allowed\r\n",
+        "watch\r\nlru_crawler metadump all\r\nlru_crawler mgdump all\r\nstats cachedump 1 1\r\n",
+        "CLIENT_ERROR watch commands not allowed\r\nERROR metadump not allowed\r\nERROR key dump not allowed\r\n\
+         CLIENT_ERROR stats cachedump not allowed\r\n",
     );
     ask(&socket, 13, "get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
     running.server.stop_cleanly();

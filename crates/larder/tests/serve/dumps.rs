@@ -1,6 +1,6 @@
 //! `lru_crawler metadump` and `mgdump`: every item once, for whoever reads it, at nobody else's cost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::reload::{Configured, TWO};
 use crate::support::stacks::Stack;
@@ -10,6 +10,7 @@ use crate::support::{Client, Server};
 crate::each_stack!(
     a_dump_says_what_is_kept,
     a_dump_of_many_items_lists_each_once_and_holds_up_nobody,
+    a_cachedump_lists_as_many_items_as_asked,
     a_dump_ends_with_its_client,
     a_dump_stands_in_the_order_of_requests,
 );
@@ -99,6 +100,54 @@ fn a_dump_says_what_is_kept(stack: Stack) {
     for command in commands {
         client.ask(format!("{command}\r\n"), "HD\r\n");
     }
+}
+
+fn a_cachedump_lists_as_many_items_as_asked(stack: Stack) {
+    let running = stack.start();
+    let mut client = running.connect();
+    client.ask("stats cachedump 1 0\r\n", "END\r\n");
+    client.ask("set plain 5 0 3\r\nabc\r\nms YiAK 1 b\r\nx\r\n", "STORED\r\nHD\r\n");
+    // It is an answer among others, and leaves out keys that would break its lines.
+    client.ask(
+        "get none\r\nstats cachedump 1 5 more\r\nget none\r\n",
+        "END\r\nITEM plain [3 b; 0 s]\r\nEND\r\nEND\r\n",
+    );
+    client.ask("set mortal 0 1000 0\r\n\r\nset gone 0 -1 1\r\nx\r\n", "STORED\r\nSTORED\r\n");
+    client.send("stats cachedump 1 2\r\n");
+    let mut lines = [client.line(), client.line()];
+    client.expect("END\r\n");
+    lines.sort();
+    assert_eq!(lines[1], "ITEM plain [3 b; 0 s]");
+    let now = client.stat("time");
+    let expiry = lines[0].strip_prefix("ITEM mortal [0 b; ").and_then(|rest| rest.strip_suffix(" s]"));
+    let expiry: u64 = expiry.unwrap_or_else(|| panic!("{lines:?}")).parse().unwrap();
+    assert!((now + 900..=now + 1000).contains(&expiry), "{expiry} at {now}");
+
+    set_many(&mut client);
+    for (limit, listed) in [("1", 1), ("2500", 2500), ("0", MANY + 2)] {
+        client.send(format!("stats cachedump 1 {limit}\r\n"));
+        let mut keys = HashSet::new();
+        loop {
+            let line = client.line();
+            if line == "END" {
+                break;
+            }
+            assert!(keys.insert(line.clone()), "{line} comes twice");
+        }
+        assert_eq!(keys.len(), listed);
+    }
+    client.ask("stats cachedump 0 0\r\nstats cachedump 63 0\r\n", "END\r\nEND\r\n");
+    for (arguments, answer) in [
+        ("", "CLIENT_ERROR bad command line"),
+        (" 1", "CLIENT_ERROR bad command line"),
+        (" 64 1", "CLIENT_ERROR Illegal slab id"),
+        (" x 1", "CLIENT_ERROR bad command line format"),
+        (" 1 -1", "CLIENT_ERROR bad command line format"),
+        ("s 1 1", "ERROR"),
+    ] {
+        client.ask(format!("stats cachedump{arguments}\r\n"), format!("{answer}\r\n"));
+    }
+    running.server.stop_cleanly();
 }
 
 fn a_dump_of_many_items_lists_each_once_and_holds_up_nobody(stack: Stack) {
@@ -245,4 +294,5 @@ fn dumping_may_be_forbidden() {
     let mut client = running.connect();
     client.ask("lru_crawler metadump all\r\n", "ERROR metadump not allowed\r\n");
     client.ask("lru_crawler mgdump all\r\nget a\r\n", "ERROR key dump not allowed\r\nEND\r\n");
+    client.ask("stats cachedump 1 1\r\n", "CLIENT_ERROR stats cachedump not allowed\r\n");
 }

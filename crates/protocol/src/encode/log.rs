@@ -226,13 +226,20 @@ pub fn encode_dumped_item(dump: Dump, item: &DumpedItem<'_>, out: &mut Vec<u8>) 
             }
             out.extend_from_slice(b"\r\n");
         }
+        Dump::Size => {
+            out.extend_from_slice(b"ITEM ");
+            out.extend_from_slice(item.key);
+            put(out, " [", item.item_bytes - item.key.len() as u64);
+            put(out, " b; ", item.expires_at.unwrap_or(0));
+            out.extend_from_slice(b" s]\r\n");
+        }
     }
 }
 
 /// Appends what stands behind the last item.
 pub fn encode_dump_end(dump: Dump, out: &mut Vec<u8>) {
     out.extend_from_slice(match dump {
-        Dump::Attributes => b"END\r\n",
+        Dump::Attributes | Dump::Size => b"END\r\n",
         Dump::MetaGet => b"EN\r\n",
     });
 }
@@ -416,5 +423,8 @@ mod tests {
         );
         assert_eq!(dumped(Dump::MetaGet, expiring), "mg k2\r\n");
         assert_eq!(dumped(Dump::MetaGet, item), "mg YgEgfg== b\r\n");
+        assert_eq!(dumped(Dump::Size, expiring), "ITEM k2 [65 b; 1795265521 s]\r\n");
+        let endless = DumpedItem { key: b"k", expires_at: None, ..item };
+        assert_eq!(dumped(Dump::Size, endless), "ITEM k [66 b; 0 s]\r\n");
     }
 }

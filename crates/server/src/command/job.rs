@@ -4,7 +4,7 @@ use larder_protocol::{Admin, Command, CrawlerCommand, Dump as DumpKind, Form, Pr
 
 use super::{Turn, respond};
 use crate::connection::output::Output;
-use crate::dump::{Classes, Dump};
+use crate::dump::{Classes, Dump, Room};
 use crate::watch::{Streams, Watcher};
 
 /// What a connection does instead of answering requests.
@@ -32,6 +32,10 @@ pub(crate) fn start(turn: &Turn<'_>, form: &Form<'_>, command: &Command<'_>, out
         Command::Admin(Admin::Crawler(CrawlerCommand::Dump { dump, classes })) => {
             begin_dump(turn, *dump, classes, out)
         }
+        Command::Stats { argument } => match cachedump(form, argument) {
+            Some(arguments) => return start_cachedump(turn, form, arguments, out),
+            None => return Start::Other,
+        },
         _ => return Start::Other,
     };
     match begun {
@@ -56,6 +60,9 @@ pub(crate) fn refuse_start(
     let error = match command {
         Command::Admin(Admin::Watch(_)) => ProtocolError::WatchNotAllowed,
         Command::Admin(Admin::Crawler(CrawlerCommand::Dump { dump, .. })) => dump_not_allowed(*dump),
+        Command::Stats { argument } if cachedump(form, argument).is_some() => {
+            dump_not_allowed(DumpKind::Size)
+        }
         _ => return Start::Other,
     };
     respond(form, &Response::Error(error), out);
@@ -66,6 +73,7 @@ fn dump_not_allowed(kind: DumpKind) -> ProtocolError {
     match kind {
         DumpKind::Attributes => ProtocolError::MetadumpNotAllowed,
         DumpKind::MetaGet => ProtocolError::KeyDumpNotAllowed,
+        DumpKind::Size => ProtocolError::CachedumpNotAllowed,
     }
 }
 
@@ -90,5 +98,43 @@ fn begin_dump(turn: &Turn<'_>, kind: DumpKind, classes: &[u8], out: &Output) -> 
         return Err(ProtocolError::PipelinedMetadump);
     }
     let classes = Classes::parse(classes).ok_or(ProtocolError::CrawlerBadClass)?;
-    Dump::begin(turn, kind, classes).map(Job::Dump).ok_or(ProtocolError::CrawlerBusy)
+    Dump::begin(turn, kind, classes, Room::ENDLESS).map(Job::Dump).ok_or(ProtocolError::CrawlerBusy)
+}
+
+/// What stands behind `stats cachedump`, if that is the statistic. The binary protocol has none of that name.
+fn cachedump<'a>(form: &Form<'_>, argument: &'a [u8]) -> Option<&'a [u8]> {
+    match (form, argument.strip_prefix(b"cachedump")) {
+        (Form::Text(_), Some(rest)) if rest.is_empty() || rest[0] == b' ' => Some(rest),
+        _ => None,
+    }
+}
+
+/// Unlike other dumps it is an answer among others, and nothing stands before its first item.
+fn start_cachedump(turn: &Turn<'_>, form: &Form<'_>, arguments: &[u8], out: &mut Output) -> Start {
+    match begin_cachedump(turn, arguments) {
+        Ok(job) => Start::Job(job),
+        Err(error) => {
+            respond(form, &Response::Error(error), out);
+            Start::Answered
+        }
+    }
+}
+
+/// `<class> <limit>`
+fn begin_cachedump(turn: &Turn<'_>, arguments: &[u8]) -> Result<Job, ProtocolError> {
+    if !turn.shared().options.dump_allowed {
+        return Err(ProtocolError::CachedumpNotAllowed);
+    }
+    let mut words = arguments.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let (Some(class), Some(limit)) = (words.next(), words.next()) else {
+        return Err(ProtocolError::BadStatsLine);
+    };
+    let number = |word: &[u8]| -> Option<u64> { std::str::from_utf8(word).ok()?.parse().ok() };
+    let (Some(class), Some(items)) = (number(class), number(limit)) else {
+        return Err(ProtocolError::BadCommandLine);
+    };
+    let classes = Classes::of_cachedump(class).ok_or(ProtocolError::IllegalSlabClass)?;
+    Dump::begin(turn, DumpKind::Size, classes, Room::of_cachedump(items))
+        .map(Job::Dump)
+        .ok_or(ProtocolError::CrawlerBusy)
 }
