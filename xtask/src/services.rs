@@ -5,6 +5,7 @@
 //! look at the file system and no more.
 
 mod debian;
+mod python;
 
 use crate::command;
 use anyhow::{Context, Result};
@@ -87,7 +88,7 @@ const SERVICES: &[Service] = &[
     },
     Service {
         name: "python",
-        purpose: "the clients pymemcache, python-binary-memcached and emcache",
+        purpose: "the clients pymemcache, pylibmc, python-binary-memcached and emcache, and their own tests",
         source: Source::PythonClients,
     },
     Service { name: "node", purpose: "the client memjs", source: Source::NodeClients },
@@ -161,7 +162,7 @@ fn install(services: &[&Service]) -> Result<()> {
         }
         match service.source {
             Source::Debian(_) => unreachable!("debian::install has checked that the program is there"),
-            Source::PythonClients => install_python_clients()?,
+            Source::PythonClients => python::install()?,
             Source::NodeClients => install_node_clients()?,
         }
     }
@@ -172,10 +173,7 @@ impl Service {
     fn is_installed(&self) -> Result<bool> {
         match &self.source {
             Source::Debian(package) => Ok(package.is_installed()),
-            Source::PythonClients => {
-                let python = folder().join("python/bin/python");
-                Ok(python.exists() && is_stamped(&folder().join("python"), &python_pins())?)
-            }
+            Source::PythonClients => python::is_installed(),
             Source::NodeClients => {
                 let clients = folder().join("node");
                 Ok(clients.join("node_modules/memjs").is_dir() && is_stamped(&clients, &node_pins())?)
@@ -184,28 +182,8 @@ impl Service {
     }
 }
 
-fn python_pins() -> PathBuf {
-    command::repository().join("xtask/services/python/requirements.txt")
-}
-
 fn node_pins() -> PathBuf {
     command::repository().join("xtask/services/node/package-lock.json")
-}
-
-fn install_python_clients() -> Result<()> {
-    let clients = folder().join("python");
-    remove_folder(&clients)?;
-    // Debian's python3 comes without what `venv` needs to put pip in place.
-    if command::output(Command::new("python3").args(["-c", "import ensurepip"])).is_err() {
-        debian::install(&[&debian::PYTHON])?;
-    }
-    command::run(Command::new("python3").args(["-m", "venv"]).arg(&clients))?;
-    command::run(
-        Command::new(clients.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-input", "--requirement"])
-            .arg(python_pins()),
-    )?;
-    stamp(&clients, &python_pins())
 }
 
 fn install_node_clients() -> Result<()> {

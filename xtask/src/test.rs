@@ -25,8 +25,9 @@ pub(crate) struct Options {
 const TEST_ENVIRONMENT: &str = "\
 What the tests find in their environment:
   LARDER_BIN         the server binary, absolute path
-  LARDER_SERVICES    the folder with the clients: python/bin/python has pymemcache,
-                     python-binary-memcached and emcache, node/node_modules has memjs; absolute path
+  LARDER_SERVICES    the folder with the clients: python/bin/python has pymemcache, pylibmc,
+                     python-binary-memcached and emcache, suites has the sources of the first three
+                     with their own tests, node/node_modules has memjs; absolute path
   LARDER_TEST_QUICK  1 under --quick: a test that needs a program from outside returns at once;
                      not set otherwise: such a test fails when its program is missing";
 
