@@ -334,6 +334,24 @@ fn pymemcache_speaks_tls() {
     server.stop_cleanly();
 }
 
+#[test]
+fn pymemcache_shows_its_certificate_and_says_its_password() {
+    if outside::is_left_out() {
+        return;
+    }
+    let place = Place::new();
+    let file = |name: &str| place.folder.path().join(name);
+    place.authority.give("a client").write(place.folder.path(), "client");
+    std::fs::write(file("users"), "ann:open-Sesame-1\n").unwrap();
+    let server = place.launch("127.0.0.1:0").args(["-Z", "-Y", "users", "-o", "ssl_verify_mode=2"]).start();
+    let mut python = outside::python();
+    python.arg(outside::file("clients/pymemcache_guarded.py")).arg(server.address().port().to_string());
+    python.args(["ca.pem", "client.pem", "client.key"].map(file)).args(["ann", "open-Sesame-1"]);
+    let said = outside::run(&mut python);
+    assert!(said.ends_with("is served\n"), "it came to its end: {said}");
+    server.stop_cleanly();
+}
+
 /// What `openssl s_client` gets for `mn` with these arguments besides.
 fn openssl(place: &Place, server: &Server, arguments: &[&str]) -> String {
     let mut client = Command::new("openssl")
