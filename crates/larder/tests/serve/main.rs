@@ -23,5 +23,6 @@ mod ordering;
 mod refusals;
 mod reload;
 mod statistics;
+mod suites;
 mod time;
 mod watchers;

@@ -24,6 +24,11 @@ pub fn python() -> Command {
     Command::new(services().join("python/bin/python"))
 }
 
+/// The source package of a Python client, by the name of its file, with the tests of the client itself.
+pub fn suite(name: &str) -> PathBuf {
+    services().join("suites").join(name)
+}
+
 /// Node with the client libraries.
 pub fn node() -> Command {
     let mut node = Command::new("node");
