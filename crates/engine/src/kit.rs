@@ -27,12 +27,16 @@
 //! Every answer is compared with rules that the kit states for itself, apart from [`crate::semantics`], so that
 //! one mistake cannot hide the other.
 
+pub mod audit;
 pub mod cache;
+pub mod calls;
+pub mod catalogue;
 pub mod checks;
 pub mod client;
 pub mod clients;
 pub mod clock;
 pub mod command;
+pub mod diagnosis;
 pub mod disk;
 pub mod driver;
 pub mod executor;
@@ -42,19 +46,23 @@ pub mod mix;
 mod model;
 pub mod power_cut;
 pub mod random;
+pub mod rule;
 pub mod truth;
 pub mod world;
 
+pub use catalogue::Entry;
 pub use checks::{Check, Subject};
 pub use client::Client;
 pub use clock::ManualClock;
 pub use command::{Command, Outcome};
+pub use diagnosis::Diagnosis;
 pub use disk::{SimDisk, SimFile, WeakSimDisk};
 pub use driver::Driver;
 pub use executor::LocalExecutor;
 pub use failure::{Failure, Verdict};
 pub use model::ModelEngine;
 pub use random::Random;
+pub use rule::Rule;
 pub use world::{Opened, World};
 
 /// What an engine's items outlive.
@@ -68,104 +76,22 @@ pub enum Survives {
     PowerCut,
 }
 
-/// Writes the tests of an engine. See [`crate::kit`].
-#[macro_export]
-macro_rules! kit_tests {
-    (@every $($then:tt)*) => {
-        $crate::kit_tests!{@$($then)* [
-            modes_look_at_what_is_there
-            append_and_prepend_join
-            compare_guards_stores
-            cas_ids_grow_and_differ
-            chosen_cas_ids_are_kept
-            older_cas_may_mark_stale
-            values_may_be_handed_over_in_any_way
-            deletes_delete
-            gentle_deletes_keep_the_item
-            counters_count
-            counters_have_edges
-            counters_take_options
-            items_expire_at_their_second
-            expired_items_are_missing_for_every_command
-            touch_moves_the_expiry
-            stale_items_give_one_token
-            tokens_are_given_before_expiry
-            vivify_creates_on_a_miss
-            values_may_be_any_bytes
-            keys_may_be_any_bytes
-            large_values_come_back
-            too_large_is_refused
-            get_many_answers_by_index
-            flush_removes_what_was_there
-            flush_waits_for_its_second
-            scan_finds_everything
-            scan_finds_what_stays_while_others_change
-            it_describes_itself
-            abandoned_stores_are_carried_out
-            reads_are_remembered
-            statistics_make_sense
-            random_commands_agree_with_the_rules
-            concurrent_commands_have_an_order
-            concurrent_counters_add_up
-            concurrent_locks_exclude
-        ]}
-    };
-    (@stop $($then:tt)*) => {
-        $crate::kit_tests!{@$($then)* [a_clean_stop_keeps_everything a_delayed_flush_outlives_a_stop]}
-    };
-    (@power_cut $($then:tt)*) => {
-        $crate::kit_tests!{@$($then)* [a_kill_keeps_what_was_acknowledged a_power_cut_keeps_what_was_acknowledged
-            a_failing_disk_loses_nothing
-        ]}
-    };
-    (@table [$($check:ident)*]) => {
-        &[$((stringify!($check), $crate::kit::checks::$check as $crate::kit::Check)),*]
-    };
-    (@tests ($make:expr) [$($check:ident)*]) => {
-        $(
-            #[test]
-            fn $check() {
-                $crate::kit::must_pass(stringify!($check), $crate::kit::checks::$check, &$make);
-            }
-        )*
-    };
-    ($make:expr) => {
-        $crate::kit_tests!(@every tests ($make));
-    };
-    ($make:expr, survives stop) => {
-        $crate::kit_tests!(@every tests ($make));
-        $crate::kit_tests!(@stop tests ($make));
-    };
-    ($make:expr, survives power_cut) => {
-        $crate::kit_tests!(@every tests ($make));
-        $crate::kit_tests!(@stop tests ($make));
-        $crate::kit_tests!(@power_cut tests ($make));
-    };
-}
-
-type Table = &'static [(&'static str, Check)];
-
 /// Runs every check on the engine that `make` makes; gives those that failed, with what they found.
 pub fn check(make: &(dyn Fn(&World) -> Opened + Sync), survives: Survives) -> Vec<(&'static str, Failure)> {
-    let every: Table = kit_tests!(@every table);
-    let stop: Table = kit_tests!(@stop table);
-    let power_cut: Table = kit_tests!(@power_cut table);
-    let tables = [(Survives::Nothing, every), (Survives::Stop, stop), (Survives::PowerCut, power_cut)];
-    let asked = tables.into_iter().filter(|(least, _)| survives >= *least).flat_map(|(_, table)| table);
-    asked
-        .filter_map(|(name, check)| {
-            check(&Subject::new(make)).err().map(|failure| (*name, failure.within(name)))
-        })
+    catalogue::entries(survives)
+        .filter_map(|entry| entry.check(make).err().map(|failure| (entry.name, failure.within(entry.name))))
         .collect()
 }
 
-/// Runs one check.
+/// Runs the check of this name.
 ///
 /// # Panics
 /// With what it found, if anything.
-pub fn must_pass(name: &str, check: Check, make: &(dyn Fn(&World) -> Opened + Sync)) {
-    if let Err(failure) = check(&Subject::new(make)) {
-        panic!("{name}: {failure}");
+pub fn must_pass(name: &str, make: &(dyn Fn(&World) -> Opened + Sync)) {
+    let entry = catalogue::entry(name).expect("tests are written from the catalogue");
+    match entry.check(make) {
+        Ok(notes) => notes.iter().for_each(|note| println!("{note}")),
+        Err(failure) => panic!("{name}: {failure}\n  proves: {}", entry.proves),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The checks. Each takes a [`Subject`], makes its engines and says what it found.
 
+mod blocking;
 mod concurrent;
 mod counter;
 mod delete;
@@ -16,12 +17,18 @@ mod value;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::engine::Engine;
 
+use super::calls::inside;
+use super::diagnosis::Diagnosis;
 use super::driver::Driver;
+use super::executor::PATIENCE;
 use super::failure::{Failure, Verdict, require};
 use super::world::{Opened, World};
 
+pub use blocking::methods_do_not_block;
 pub use concurrent::{
     concurrent_commands_have_an_order, concurrent_counters_add_up, concurrent_locks_exclude,
 };
@@ -56,22 +63,35 @@ pub type Check = fn(&Subject<'_>) -> Verdict;
 /// An engine under test, by the way it is made.
 pub struct Subject<'a> {
     make: &'a (dyn Fn(&World) -> Opened + Sync),
+    notes: Mutex<Vec<String>>,
 }
 
 impl<'a> Subject<'a> {
     /// The engine that `make` makes. Called again in the same world, `make` opens the same data.
     pub fn new(make: &'a (dyn Fn(&World) -> Opened + Sync)) -> Self {
-        Subject { make }
+        Subject { make, notes: Mutex::default() }
     }
 
     /// Opens the engine in `world`.
     pub fn open(&self, world: &World) -> Result<Arc<dyn Engine>, Failure> {
-        self.try_open(world).map_err(|error| Failure::new(format!("the engine could not be opened: {error}")))
+        self.try_open(world).map_err(|error| {
+            Failure::new(format!("the engine could not be opened: {error}")).because(Diagnosis::DoesNotOpen)
+        })
+    }
+
+    /// Says something that is no finding: what was done, or what could not be judged.
+    pub(crate) fn note(&self, text: impl Into<String>) {
+        self.notes.lock().push(text.into());
+    }
+
+    /// What the checks said besides findings.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().clone()
     }
 
     /// Opens the engine in `world` where that may fail.
     pub(crate) fn try_open(&self, world: &World) -> Opened {
-        (self.make)(world)
+        inside("open", || (self.make)(world))
     }
 
     /// Opens a fresh engine, runs `check`, looks at every key again, and closes the engine.
@@ -79,28 +99,34 @@ impl<'a> Subject<'a> {
         let world = World::new();
         let engine = self.open(&world)?;
         let mut driver = Driver::new(engine.clone(), world.clock().clone());
-        let verdict = check(&mut driver).and_then(|()| driver.holds_all());
+        if let Err(failure) = check(&mut driver).and_then(|()| driver.holds_all()) {
+            abandon(engine);
+            return Err(failure);
+        }
         driver.executor().finish();
         drop(driver);
-        let closed = close(&*engine);
-        verdict.and(closed)
+        close(&*engine)
     }
 }
 
 /// Closes an engine.
 pub(crate) fn close(engine: &dyn Engine) -> Verdict {
-    engine.close().map_err(|error| Failure::new(format!("close failed: {error:?}")))
+    inside("close", || engine.close())
+        .map_err(|error| Failure::new(format!("close failed: {error:?}")).because(Diagnosis::DoesNotOpen))
 }
 
-/// How long a check waits for what other threads must bring about, in seconds. The kit's own tests wait in vain.
-const PATIENCE_SECONDS: u64 = if cfg!(test) { 2 } else { 20 };
+/// Closes an engine that has failed. Nobody waits for it, since it may not end that either, and what it says of its end
+/// is no news.
+fn abandon(engine: Arc<dyn Engine>) {
+    std::thread::spawn(move || drop(engine.close()));
+}
 
 /// Waits until `done`, which other threads bring about.
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool, Failure>) -> Verdict {
     let start = std::time::Instant::now();
     while !done()? {
-        require(start.elapsed().as_secs() < PATIENCE_SECONDS, || {
-            format!("waited {PATIENCE_SECONDS} seconds in vain until {what}")
+        require(start.elapsed() < PATIENCE, || {
+            format!("waited {} seconds in vain until {what}", PATIENCE.as_secs())
         })?;
         std::thread::yield_now();
     }

@@ -7,15 +7,17 @@ use bytes::Bytes;
 
 use crate::context::{Connection, Context, Worker};
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::error::{EngineError, ErrorKind};
 use crate::item::{Found, Item};
 use crate::key::Key;
 use crate::reply::{GetReply, KeepItem, ManySink, Operation, Reply, Sink};
 use crate::request::{Get, Payload, ScanOrder, ScanPage, Scope, Store, Writer};
 use crate::time::{Clock, Timestamp};
 
+use super::calls;
 use super::clock::ManualClock;
 use super::command::{Command, HandOver, Outcome, StoreCommand};
+use super::executor::patiently;
 
 /// One connection to an engine. All calls on its worker's thread.
 pub struct Client {
@@ -60,24 +62,28 @@ impl Client {
                 Err(error) => Outcome::error(&error),
             },
             Command::Delete { key, delete } => {
-                settle(self.engine.delete(&context, Key::new(key), delete), Outcome::Deleted).await
+                let call = || self.engine.delete(&context, Key::new(key), delete);
+                settle(calls::inside(command.method(), call), Outcome::Deleted).await
             }
             Command::Arithmetic { key, arithmetic } => {
-                settle(self.engine.arithmetic(&context, Key::new(key), arithmetic), Outcome::Number).await
+                let call = || self.engine.arithmetic(&context, Key::new(key), arithmetic);
+                settle(calls::inside(command.method(), call), Outcome::Number).await
             }
             Command::Touch { key, expiry } => {
-                settle(self.engine.touch(&context, Key::new(key), *expiry), Outcome::Touched).await
+                let call = || self.engine.touch(&context, Key::new(key), *expiry);
+                settle(calls::inside(command.method(), call), Outcome::Touched).await
             }
             Command::Flush { prefix, when } => {
                 let scope = prefix.as_ref().map_or(Scope::All, |prefix| Scope::Prefix(prefix));
-                settle(self.engine.flush(&context, scope, *when), Outcome::Flushed).await
+                let call = || self.engine.flush(&context, scope, *when);
+                settle(calls::inside(command.method(), call), Outcome::Flushed).await
             }
         }
     }
 
     async fn look_up(&self, context: &Context<'_>, key: &[u8], get: &Get) -> Outcome {
         let mut sink = WatchedSink::default();
-        let reply = self.engine.get(context, Key::new(key), get, &mut sink);
+        let reply = calls::inside("get", || self.engine.get(context, Key::new(key), get, &mut sink));
         settle_get(reply, sink).await
     }
 
@@ -95,7 +101,7 @@ impl Client {
                 Payload::Reserved(writer)
             }
         };
-        Ok(self.engine.store(context, Store { value, ..store.lent() }))
+        Ok(calls::inside("store", || self.engine.store(context, Store { value, ..store.lent() })))
     }
 
     /// Asks for a place for the value of `store`.
@@ -105,10 +111,8 @@ impl Client {
     pub async fn reserve(&self, store: &StoreCommand) -> Result<Writer, EngineError> {
         let context = self.context();
         let key = Key::new(&store.key);
-        match self.engine.reserve(&context, key, store.value.len(), store.flags, store.expiry) {
-            Reply::Ready(answer) => answer,
-            Reply::Pending(operation) => operation.await,
-        }
+        let call = || self.engine.reserve(&context, key, store.value.len(), store.flags, store.expiry);
+        answer(calls::inside("reserve", call)).await
     }
 
     /// Starts a store and, if it is not done at once, drops the operation.
@@ -133,7 +137,7 @@ impl Client {
             answers: Vec::new(),
             breach: None,
         };
-        self.engine.get_many(&self.context(), &keys, get, &mut sink);
+        calls::inside("get_many", || self.engine.get_many(&self.context(), &keys, get, &mut sink));
         if sink.breach.is_none() && sink.answers.len() != keys.len() {
             sink.breach = Some(format!("get_many answered {} of {} keys", sink.answers.len(), keys.len()));
         }
@@ -157,10 +161,8 @@ impl Client {
         cursor: Option<&[u8]>,
         bytes_max: usize,
     ) -> Result<ScanPage, EngineError> {
-        match self.engine.scan(&self.context(), order, cursor, bytes_max) {
-            Reply::Ready(answer) => answer,
-            Reply::Pending(operation) => operation.await,
-        }
+        let call = || self.engine.scan(&self.context(), order, cursor, bytes_max);
+        answer(calls::inside("scan", call)).await
     }
 }
 
@@ -170,10 +172,23 @@ impl Drop for Client {
     }
 }
 
+/// The answer of a call that is no command.
+async fn answer<T: 'static>(reply: Reply<T>) -> Result<T, EngineError> {
+    match reply {
+        Reply::Ready(answer) => answer,
+        Reply::Pending(operation) => patiently(operation)
+            .await
+            .unwrap_or_else(|| Err(EngineError::new(ErrorKind::TimedOut, Outcome::Unanswered.to_string()))),
+    }
+}
+
 async fn settle<T: 'static>(reply: Reply<T>, outcome: impl FnOnce(T) -> Outcome) -> Outcome {
     let answer = match reply {
         Reply::Ready(answer) => answer,
-        Reply::Pending(operation) => operation.await,
+        Reply::Pending(operation) => match patiently(operation).await {
+            Some(answer) => answer,
+            None => return Outcome::Unanswered,
+        },
     };
     match answer {
         Ok(success) => outcome(success),
@@ -206,10 +221,11 @@ async fn pending_get(operation: Operation<Option<Item>>, sink: WatchedSink) -> O
     if sink.calls != 0 {
         return Outcome::Breach("a pending look-up called the sink".into());
     }
-    match operation.await {
-        Ok(Some(item)) => Outcome::Found(item.found, item.value.whole()),
-        Ok(None) => Outcome::Missing,
-        Err(error) => Outcome::error(&error),
+    match patiently(operation).await {
+        Some(Ok(Some(item))) => Outcome::Found(item.found, item.value.whole()),
+        Some(Ok(None)) => Outcome::Missing,
+        Some(Err(error)) => Outcome::error(&error),
+        None => Outcome::Unanswered,
     }
 }
 

@@ -61,8 +61,13 @@ pub fn work(
                 })
             })
             .collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a client does not panic")).collect()
+        threads.into_iter().flat_map(joined).collect()
     })
+}
+
+/// What a thread gave. Its panic goes on here, where it can be told as a finding.
+pub(crate) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn thread_of_clients(
@@ -101,8 +106,10 @@ async fn one_client(
         let outcome: Outcome = client.run(&command).await;
         let returned = sequence.next();
         mix.learn(&command, &outcome);
+        let is_lost = outcome == Outcome::Unanswered;
         recorded.borrow_mut().push(Recorded { client: number, command, outcome, invoked, returned, now });
-        if (crowd.stop)() {
+        // Whoever got no answer once will hardly get the next.
+        if (crowd.stop)() || is_lost {
             return;
         }
         if random.chance(1, 16) {

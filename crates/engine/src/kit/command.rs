@@ -11,6 +11,8 @@ use crate::reply::{Deleted, Flushed, Number, Stored, Touched};
 use crate::request::{Arithmetic, Delete, Direction, Get, Initial, Mode, Older, Payload, Store};
 use crate::time::{Expiry, Timestamp};
 
+use super::executor::PATIENCE;
+
 /// A command to an engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
@@ -115,6 +117,8 @@ pub enum Outcome {
     Refused(ErrorKind, String),
     /// The engine broke a rule of the interface itself.
     Breach(String),
+    /// No answer came as long as the kit waits for one ([`super::executor::PATIENCE`]).
+    Unanswered,
 }
 
 /// How sure an outcome is.
@@ -138,6 +142,18 @@ impl Command {
             | Command::Touch { key, .. } => Some(key),
             Command::Store(store) => Some(&store.key),
             Command::Flush { .. } => None,
+        }
+    }
+
+    /// The method of [`crate::Engine`] that carries it out.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Command::Get { .. } => "get",
+            Command::Store(_) => "store",
+            Command::Delete { .. } => "delete",
+            Command::Arithmetic { .. } => "arithmetic",
+            Command::Touch { .. } => "touch",
+            Command::Flush { .. } => "flush",
         }
     }
 
@@ -320,7 +336,11 @@ impl Outcome {
 
     /// How sure it is that the command took place.
     pub fn certainty(&self) -> Certainty {
-        let Outcome::Refused(kind, _) = self else { return Certainty::Done };
+        let kind = match self {
+            Outcome::Refused(kind, _) => kind,
+            Outcome::Unanswered => return Certainty::Unknown,
+            _ => return Certainty::Done,
+        };
         match kind {
             ErrorKind::NotFound
             | ErrorKind::Exists
@@ -336,7 +356,7 @@ impl Outcome {
 
     /// Whether the command succeeded (a miss of a look-up counts).
     pub fn is_success(&self) -> bool {
-        !matches!(self, Outcome::Refused(..) | Outcome::Breach(_))
+        !matches!(self, Outcome::Refused(..) | Outcome::Breach(_) | Outcome::Unanswered)
     }
 
     /// The CAS of the item after a success; 0 where there is none.
@@ -489,6 +509,7 @@ impl fmt::Display for Outcome {
             Outcome::Flushed(flushed) => write!(f, "flushed level={}", flushed.level.word()),
             Outcome::Refused(kind, text) => write!(f, "error {kind:?} ({text})"),
             Outcome::Breach(text) => write!(f, "a breach of the interface: {text}"),
+            Outcome::Unanswered => write!(f, "no answer within {} seconds", PATIENCE.as_secs()),
         }
     }
 }

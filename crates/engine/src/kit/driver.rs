@@ -15,12 +15,15 @@ use crate::time::{Clock, Timestamp};
 use super::client::Client;
 use super::clock::ManualClock;
 use super::command::{self, Command, Outcome, StoreCommand, shown};
+use super::diagnosis::{Diagnosis, Past, of_answer};
 use super::executor::LocalExecutor;
-use super::failure::{Failure, Verdict, require};
+use super::failure::{Failure, Verdict, require, require_or};
 use super::truth::Truth;
 
-/// Commands kept for the report of a failure.
-const RECENT_MAX: usize = 12;
+/// Commands on one key kept for the report of a failure.
+const TOLD_MAX: usize = 12;
+/// Commands on any key kept for it.
+const RECENT_MAX: usize = 4;
 
 /// Blocking calls to an engine, one after the other. Every answer is compared with what the protocol's rules demand,
 /// so a check need only name what it is about.
@@ -31,10 +34,13 @@ pub struct Driver {
     clock: Arc<ManualClock>,
     truths: BTreeMap<Vec<u8>, Vec<Truth>>,
     flushes: Vec<(Option<Vec<u8>>, Timestamp)>,
-    /// CAS ids the engine gave, and for what.
-    given: HashMap<u64, String>,
+    past: Past,
     version_highest: HashMap<Vec<u8>, u64>,
+    /// The last commands on each key, flushes included.
+    told: HashMap<Vec<u8>, VecDeque<String>>,
+    /// The last commands on any key.
     recent: VecDeque<String>,
+    is_reopened: bool,
 }
 
 impl Driver {
@@ -48,17 +54,21 @@ impl Driver {
             clock,
             truths: BTreeMap::new(),
             flushes: Vec::new(),
-            given: HashMap::new(),
+            past: Past::default(),
             version_highest: HashMap::new(),
+            told: HashMap::new(),
             recent: VecDeque::new(),
+            is_reopened: false,
         }
     }
 
     /// A driver of the same data in another engine, with what this one knows.
     pub fn reopened(mut self, engine: Arc<dyn Engine>) -> Driver {
         self.client = Some(Client::new(engine, self.executor.worker().clone(), self.clock.clone()));
-        self.recent.push_back("(opened again)".into());
+        let keys: Vec<Vec<u8>> = self.truths.keys().cloned().collect();
+        self.tell(keys.iter(), "(closed, and opened again)");
         self.version_highest.clear();
+        self.is_reopened = true;
         self
     }
 
@@ -110,11 +120,6 @@ impl Driver {
         self.flush_what_is_due();
         let now = self.now();
         let value_max = self.value_max();
-        let told = self.told();
-        if self.recent.len() == RECENT_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(format!("[{}] {command} -> {outcome}", now.0));
         if let Command::Flush { prefix, when } = command {
             self.flushes.retain(|(scope, _)| scope != prefix);
             self.flushes.extend(when.map(|when| (prefix.clone(), when)));
@@ -123,35 +128,69 @@ impl Driver {
             Some(key) => vec![key.into()],
             None => self.truths.keys().filter(|key| command.concerns(key)).cloned().collect(),
         };
-        for key in keys {
-            let before = self.truths.entry(key).or_insert_with(|| vec![Truth::default()]);
+        for key in &keys {
+            let before = self.truths.entry(key.clone()).or_insert_with(|| vec![Truth::default()]);
             let mut after = Vec::new();
-            let mut due = String::new();
+            let mut wrong = None;
             for truth in before.iter() {
                 match truth.after(command, outcome, now, value_max) {
                     Ok(truths) => after.extend(truths),
-                    Err(words) => due = format!("{words}; there was {}", truth.words(now)),
+                    Err(words) => {
+                        let due = format!("{words}; there was {}", truth.words(now));
+                        wrong = Some((due, of_answer(truth, command, outcome, now, &self.past)));
+                    }
                 }
             }
-            if after.is_empty() {
-                return Err(Failure::new(format!(
-                    "{command} at second {}\n  expected: {due}\n  got:      {outcome}{told}",
-                    now.0
-                )));
+            if let (true, Some((due, diagnosis))) = (after.is_empty(), wrong) {
+                let told = self.history(key);
+                let second = now.0;
+                let text =
+                    format!("{command} at second {second}\n  expected: {due}\n  got:      {outcome}{told}");
+                return Err(self.failure(text, diagnosis));
             }
             *before = after;
         }
-        self.check_success(command, outcome)
+        let verdict = self.check_success(command, outcome);
+        self.past.note(command, outcome);
+        self.tell(keys.iter(), &format!("[{}] {command} -> {outcome}", now.0));
+        verdict
     }
 
-    /// The last commands, for a report.
-    fn told(&self) -> String {
-        match self.recent.is_empty() {
-            true => String::new(),
-            false => {
-                format!("\n  before it:\n    {}", Vec::from(self.recent.clone()).join("\n    "))
+    /// A finding in the light of what happened to the engine.
+    fn failure(&self, text: String, diagnosis: Diagnosis) -> Failure {
+        let diagnosis = match diagnosis {
+            Diagnosis::ItemLost if self.is_reopened => Diagnosis::LostAtStop,
+            Diagnosis::CasGivenBefore if self.is_reopened => Diagnosis::CasReused,
+            other => other,
+        };
+        Failure::new(text).because(diagnosis)
+    }
+
+    /// Takes note of a line for a report.
+    fn tell<'k>(&mut self, keys: impl Iterator<Item = &'k Vec<u8>>, line: &str) {
+        let keep = |lines: &mut VecDeque<String>, count_max: usize| {
+            if lines.len() == count_max {
+                lines.pop_front();
             }
+            lines.push_back(line.to_owned());
+        };
+        for key in keys {
+            keep(self.told.entry(key.clone()).or_default(), TOLD_MAX);
         }
+        keep(&mut self.recent, RECENT_MAX);
+    }
+
+    /// What happened to `key`, and just now, for a report.
+    fn history(&self, key: &[u8]) -> String {
+        let lines = |lines: &VecDeque<String>| Vec::from(lines.clone()).join("\n    ");
+        let mut text = String::new();
+        if let Some(told) = self.told.get(key) {
+            text += &format!("\n  the commands on {} before it:\n    {}", shown(key), lines(told));
+        }
+        if !self.recent.is_empty() {
+            text += &format!("\n  the last commands on any key:\n    {}", lines(&self.recent));
+        }
+        text
     }
 
     fn flush_what_is_due(&mut self) {
@@ -181,7 +220,7 @@ impl Driver {
             _ => (None, 0),
         };
         if let Some(level) = level {
-            require(level <= description.level, || {
+            require_or(Diagnosis::LevelTooHigh, level <= description.level, || {
                 let highest = description.level.word();
                 format!(
                     "{command}: acknowledged at level {}, but the engine's highest is {highest}",
@@ -192,23 +231,23 @@ impl Driver {
         let key = command.key().unwrap_or_default();
         if version != 0 {
             let highest = self.version_highest.entry(key.into()).or_insert(0);
-            require(version > *highest, || {
+            require_or(Diagnosis::VersionMissing, version > *highest, || {
                 format!("{command}: version {version} does not grow beyond {highest}, the one before")
             })?;
             *highest = version;
         }
         let changes_value = matches!(outcome, Outcome::Stored(_) | Outcome::Deleted(_) | Outcome::Number(_));
-        require(version != 0 || !description.versions || !changes_value, || {
+        let has_version = version != 0 || !description.versions || !changes_value;
+        require_or(Diagnosis::VersionMissing, has_version, || {
             format!("{command}: the engine says it gives versions, but this success has none")
         })?;
-        if changes_value && command.new_cas().is_none() && outcome.cas() != 0 {
-            let words = format!("{command}");
-            if let Some(earlier) = self.given.insert(outcome.cas(), words) {
-                return Err(Failure::new(format!(
-                    "{command}: CAS {} was given before, to: {earlier}",
-                    outcome.cas()
-                )));
-            }
+        if changes_value
+            && command.new_cas().is_none()
+            && outcome.cas() != 0
+            && let Some(earlier) = self.past.give(outcome.cas(), command)
+        {
+            let text = format!("{command}: CAS {} was given before, to: {earlier}", outcome.cas());
+            return Err(self.failure(text, Diagnosis::CasGivenBefore));
         }
         Ok(())
     }

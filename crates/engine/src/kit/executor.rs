@@ -7,15 +7,38 @@ use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::context::Worker;
 
+use super::calls;
+use super::diagnosis::Diagnosis;
+use super::failure::Failure;
+
 /// The task that `block_on` itself waits for.
 const MAIN: usize = 0;
 /// The task that delivers the worker's mailbox; it never ends.
 const DELIVERY: usize = 1;
+
+/// How long a loop that waits for an engine's answer waits for any wake-up. The kit's own tests wait in vain.
+pub const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
+
+thread_local! {
+    /// Set while a loop that has waited in vain polls what it waits for once more.
+    static STALLED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends with `future`; `None` when the loop it runs on has waited for [`PATIENCE`] and nothing was woken.
+pub(crate) async fn patiently<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    std::future::poll_fn(move |task| match calls::inside("poll", || Pin::new(&mut future).poll(task)) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if STALLED.get() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
 
 type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -71,13 +94,17 @@ impl Tasks {
         }
     }
 
-    fn next_woken(&self) -> usize {
+    /// The next task to poll; `None` when none was woken for [`PATIENCE`].
+    fn next_woken(&self) -> Option<usize> {
         let mut ids = self.woken.ids.lock();
+        let until = Instant::now() + PATIENCE;
         loop {
             if let Some(id) = ids.pop_front() {
-                return id;
+                return Some(id);
             }
-            self.woken.filled.wait(&mut ids);
+            if self.woken.filled.wait_until(&mut ids, until).timed_out() {
+                return ids.pop_front();
+            }
         }
     }
 }
@@ -107,29 +134,53 @@ impl LocalExecutor {
     }
 
     /// Runs `future` to its end, and spawned tasks beside it.
+    ///
+    /// # Panics
+    /// With a [`Failure`] when it waits for something that does not come.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         let waker = self.tasks.waker(MAIN);
+        let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
         self.tasks.woken.ids.lock().push_back(MAIN);
+        let mut is_second_stall = false;
         loop {
-            match self.tasks.next_woken() {
-                MAIN => {
-                    if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                        return value;
-                    }
+            let polled = match self.tasks.next_woken() {
+                Some(MAIN) => poll(),
+                Some(id) => {
+                    self.tasks.poll(id);
+                    Poll::Pending
                 }
-                id => self.tasks.poll(id),
+                None if is_second_stall => give_up("an answer"),
+                None => {
+                    is_second_stall = true;
+                    STALLED.set(true);
+                    let polled = poll();
+                    STALLED.set(false);
+                    polled
+                }
+            };
+            if let Poll::Ready(value) = polled {
+                return value;
             }
         }
     }
 
     /// Runs until every spawned task has ended.
+    ///
+    /// # Panics
+    /// With a [`Failure`] when one does not end.
     pub fn finish(&self) {
         while self.tasks.futures.borrow().keys().any(|id| *id != DELIVERY) {
             match self.tasks.next_woken() {
-                MAIN => {}
-                id => self.tasks.poll(id),
+                Some(MAIN) => {}
+                Some(id) => self.tasks.poll(id),
+                None => give_up("the end of an operation whose client left"),
             }
         }
     }
+}
+
+fn give_up(what: &str) -> ! {
+    let text = format!("waited {} seconds in vain for {what}", PATIENCE.as_secs());
+    std::panic::panic_any(Failure::new(text).because(Diagnosis::NeverAnswered))
 }

@@ -7,11 +7,16 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use crate::error::ErrorKind;
 use crate::time::Timestamp;
 
 use super::command::{Certainty, Command, Outcome, shown};
+use super::diagnosis::Diagnosis;
 use super::failure::Failure;
 use super::truth::Truth;
+
+/// The client that looks at what is left after a crash.
+pub const AUDITOR: usize = usize::MAX;
 
 /// A command, what came of it, and when, on a scale all clients share.
 #[derive(Clone, Debug)]
@@ -42,7 +47,11 @@ impl Recorded {
 
     fn words(&self) -> String {
         let end = if self.certain() { self.returned.to_string() } else { "?".into() };
-        format!("client {} [{}..{end}] {} -> {}", self.client, self.invoked, self.command, self.outcome)
+        let client = match self.client {
+            AUDITOR => "afterwards".to_owned(),
+            client => format!("client {client}"),
+        };
+        format!("{client} [{}..{end}] {} -> {}", self.invoked, self.command, self.outcome)
     }
 }
 
@@ -74,8 +83,13 @@ struct Furthest {
 /// # Errors
 /// When there is none: the furthest order that works, and what cannot come next.
 pub fn explain(key: &[u8], initial: &Truth, history: &[Recorded], value_max: u64) -> Result<Truth, Failure> {
-    if let Some(breach) = history.iter().find(|recorded| matches!(recorded.outcome, Outcome::Breach(_))) {
-        return Err(Failure::new(breach.words()));
+    for broken in history {
+        let diagnosis = match broken.outcome {
+            Outcome::Breach(_) => Diagnosis::CallBroken,
+            Outcome::Unanswered => Diagnosis::NeverAnswered,
+            _ => continue,
+        };
+        return Err(Failure::new(broken.words()).because(diagnosis));
     }
     let mut commands: Vec<&Recorded> = history.iter().filter(|recorded| matters(recorded, key)).collect();
     commands.sort_by_key(|recorded| recorded.invoked);
@@ -115,9 +129,21 @@ pub fn explain(key: &[u8], initial: &Truth, history: &[Recorded], value_max: u64
     let refused: String = refused.map(|recorded| format!("\n    {}", recorded.words())).collect();
     if !refused.is_empty() {
         let text = "  these were refused with errors that say nothing changed; did it?";
-        failure = Failure::new(format!("{failure}{text}{refused}"));
+        failure = failure.followed_by(&format!("{text}{refused}"));
+        if explain(key, initial, &with_refusals_doubted(history), value_max).is_ok() {
+            failure = failure.map_diagnosis(|_| Diagnosis::DidChange);
+        }
     }
     Err(failure)
+}
+
+/// The same history, had nobody said that what was refused changed nothing.
+fn with_refusals_doubted(history: &[Recorded]) -> Vec<Recorded> {
+    let doubted = |recorded: &Recorded| match recorded.outcome.certainty() {
+        Certainty::NothingHappened => Outcome::Refused(ErrorKind::OutcomeUnknown, String::new()),
+        _ => recorded.outcome.clone(),
+    };
+    history.iter().map(|recorded| Recorded { outcome: doubted(recorded), ..recorded.clone() }).collect()
 }
 
 /// Whether a command can have changed the key or tells something of it.
@@ -173,7 +199,8 @@ fn report(key: &[u8], commands: &[&Recorded], furthest: &Furthest, value_max: u6
         };
         writeln!(text, "    {}\n      {due}", recorded.words()).expect("a string takes any text");
     }
-    Failure::new(text)
+    let is_audit = candidates(commands, &furthest.placed).any(|index| commands[index].client == AUDITOR);
+    Failure::new(text).because(if is_audit { Diagnosis::LostAtCrash } else { Diagnosis::NoOrder })
 }
 
 #[cfg(test)]

@@ -6,27 +6,21 @@
 //! outcome nobody knows may be; so a lost write, an invented one, one that came back in the wrong order, a CAS or a
 //! counter that went back, and an expired item that returned all leave no order that works.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Engine;
-use crate::reply::Durability;
-use crate::time::Clock;
 
+use super::audit::{Audit, Loss, require_level};
 use super::checks::{Subject, close};
-use super::client::Client;
 use super::clients::{Crowd, Sequence, work};
-use super::command::{Command, Outcome, get_with, set};
-use super::executor::LocalExecutor;
+use super::command::Command;
 use super::failure::{Failure, require};
-use super::history::{Recorded, explain};
+use super::history::Recorded;
 use super::mix::Mix;
 use super::random::Random;
-use super::truth::Truth;
 use super::world::World;
-use crate::request::Get;
 
 /// What goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,8 +94,6 @@ impl fmt::Display for Report {
 }
 
 const KEYS: usize = 8;
-/// A key outside the mix: its CAS shows where the engine's ids have got to.
-const PROBE: &[u8] = b"probe";
 
 /// Runs a campaign.
 ///
@@ -114,8 +106,7 @@ pub fn campaign(subject: &Subject<'_>, plan: &Plan) -> Result<Report, Failure> {
         world: World::new(),
         sequence: Sequence::default(),
         history: Vec::new(),
-        truths: BTreeMap::new(),
-        cas_highest: 0,
+        audit: Audit::new(Mix::auditable(KEYS, "").keys(), Loss::Crash),
         report: Report::default(),
     };
     for cut in 0..plan.cuts {
@@ -134,10 +125,7 @@ struct Campaign<'a> {
     sequence: Sequence,
     /// What clients asked and were told since the last audit.
     history: Vec<Recorded>,
-    /// What was true at the last audit.
-    truths: BTreeMap<Vec<u8>, Truth>,
-    /// The highest CAS any client has seen.
-    cas_highest: u64,
+    audit: Audit,
     report: Report,
 }
 
@@ -154,7 +142,9 @@ impl Campaign<'_> {
             }
         }
         let engine = self.open()?;
-        self.audit(&engine)?;
+        require_level(&self.history)?;
+        let history = std::mem::take(&mut self.history);
+        self.audit.look(&engine, self.world.clock(), &self.sequence, history)?;
         self.world.clock().advance(random.below(4) as u32);
         let commands = 1 + random.below(120);
         let syncs = if random.chance(1, 3) { 1 + random.below(3) } else { 1 + random.below(40) };
@@ -197,8 +187,7 @@ impl Campaign<'_> {
     fn start_anew(&mut self) {
         self.world = World::new();
         self.history.clear();
-        self.truths.clear();
-        self.cas_highest = 0;
+        self.audit = Audit::new(Mix::auditable(KEYS, "").keys(), Loss::Crash);
     }
 
     /// Power (or process) goes; the world comes up again.
@@ -267,69 +256,7 @@ impl Campaign<'_> {
             self.report.acknowledged +=
                 usize::from(outcome.is_success() && !matches!(command, Command::Get { .. }));
             self.report.unknown += usize::from(outcome.certainty() == super::command::Certainty::Unknown);
-            self.cas_highest = self.cas_highest.max(outcome.cas());
         }
         self.history.extend(recorded);
     }
-
-    /// Looks at every key, and holds what is found against what clients were told.
-    fn audit(&mut self, engine: &Arc<dyn Engine>) -> Result<(), Failure> {
-        require_level(&self.history)?;
-        let executor = LocalExecutor::new(0);
-        let client = Client::new(engine.clone(), executor.worker().clone(), self.world.clock().clone());
-        let run = |command: Command| {
-            let invoked = self.sequence.next();
-            let outcome = executor.block_on(client.run(&command));
-            let returned = self.sequence.next();
-            let now = self.world.clock().now();
-            Recorded { client: usize::MAX, command, outcome, invoked, returned, now }
-        };
-        let keys = Mix::auditable(KEYS, "").keys().to_vec();
-        let value_max = engine.describe().item_size_max;
-        let looks: Vec<Recorded> =
-            keys.iter().map(|key| run(get_with(key, Get { bump: false, ..Get::plain() }))).collect();
-        let probe = run(set(PROBE, b"").into());
-        let Outcome::Stored(probed) = probe.outcome else {
-            return Err(Failure::new(format!(
-                "after the crash: {} failed: {}",
-                probe.command, probe.outcome
-            )));
-        };
-        require(probed.cas > self.cas_highest, || {
-            let highest = self.cas_highest;
-            format!("after the crash: the engine gave CAS {}, a client had seen {highest} before", probed.cas)
-        })?;
-        self.cas_highest = probed.cas;
-        self.history.extend(looks);
-        for key in &keys {
-            let before = self.truths.remove(key).unwrap_or_default();
-            let after = explain(key, &before, &self.history, value_max).map_err(|failure| {
-                failure.within("after the crash (its look-ups are those of the last client)")
-            })?;
-            self.truths.insert(key.clone(), Truth { cas_highest: probed.cas, ..after });
-        }
-        self.history.clear();
-        Ok(())
-    }
-}
-
-/// Only acknowledgements at level local or higher say anything about a crash.
-fn require_level(history: &[Recorded]) -> Result<(), Failure> {
-    let level = |outcome: &Outcome| match outcome {
-        Outcome::Stored(stored) => Some(stored.level),
-        Outcome::Deleted(deleted) => Some(deleted.level),
-        Outcome::Number(number) => Some(number.level),
-        Outcome::Touched(touched) => Some(touched.level),
-        Outcome::Flushed(flushed) => Some(flushed.level),
-        _ => None,
-    };
-    for Recorded { command, outcome, .. } in history {
-        if let Some(level) = level(outcome).filter(|level| *level < Durability::Local) {
-            return Err(Failure::new(format!(
-                "{command}: acknowledged at level {}; a crash campaign is for engines that acknowledge at local",
-                level.word()
-            )));
-        }
-    }
-    Ok(())
 }

@@ -246,7 +246,8 @@ fn decide_arithmetic(there: Option<TrueItem>, command: &Command, cas: Option<u64
     Decision::changed(Due::Number { value, created: false, expiry_before }, item)
 }
 
-fn number_in(value: &[u8]) -> Option<u64> {
+/// The number a value is, by the rules of counters.
+pub(crate) fn number_in(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?.trim_matches(' ');
     let digits = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }

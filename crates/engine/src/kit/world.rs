@@ -19,7 +19,7 @@ pub type Opened<E = dyn Engine> = Result<Arc<E>, Box<dyn Error + Send + Sync>>;
 pub struct World {
     clock: Arc<ManualClock>,
     disk: SimDisk,
-    machine_folder: OnceLock<TemporaryFolder>,
+    machine_folder: OnceLock<MachineFolder>,
 }
 
 impl World {
@@ -32,6 +32,13 @@ impl World {
         disk.create_folder(Path::new(Self::HOME)).expect("an empty disk has room for a folder");
         disk.sync_folder(Path::new("/")).expect("an empty disk can be synced");
         World::with(Arc::new(ManualClock::new(START)), disk)
+    }
+
+    /// A world at `second` whose folder on the machine's disk is `folder`, which stays when the world goes: the
+    /// data of an engine that another process opened before, or will open.
+    pub fn on_machine(folder: PathBuf, second: u32) -> Self {
+        let world = World::with(Arc::new(ManualClock::new(second)), SimDisk::new());
+        World { machine_folder: OnceLock::from(MachineFolder::Lasting(folder)), ..world }
     }
 
     fn with(clock: Arc<ManualClock>, disk: SimDisk) -> Self {
@@ -63,9 +70,13 @@ impl World {
         Services { clock: self.clock.clone(), disk: Arc::new(LocalDisk) }
     }
 
-    /// A folder on the machine's disk, removed with the world.
+    /// The engine's folder on the machine's disk, removed with the world unless it was given to [`World::on_machine`].
     pub fn machine_folder(&self) -> PathBuf {
-        self.machine_folder.get_or_init(TemporaryFolder::new).0.join("data")
+        let folder = self.machine_folder.get_or_init(|| MachineFolder::Temporary(TemporaryFolder::new()));
+        match folder {
+            MachineFolder::Temporary(folder) => folder.0.join("data"),
+            MachineFolder::Lasting(folder) => folder.clone(),
+        }
     }
 
     /// The world that the next process finds after this one was killed.
@@ -83,6 +94,11 @@ impl Default for World {
     fn default() -> Self {
         World::new()
     }
+}
+
+enum MachineFolder {
+    Temporary(TemporaryFolder),
+    Lasting(PathBuf),
 }
 
 struct TemporaryFolder(PathBuf);

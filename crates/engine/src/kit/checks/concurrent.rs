@@ -7,11 +7,12 @@ use crate::engine::Engine;
 use crate::error::ErrorKind;
 use crate::kit::checks::{Subject, close};
 use crate::kit::client::Client;
-use crate::kit::clients::{Crowd, Sequence, work};
+use crate::kit::clients::{Crowd, Sequence, joined, work};
 use crate::kit::command::{Certainty, Outcome, get, increment, set};
+use crate::kit::diagnosis::Diagnosis;
 use crate::kit::driver::Driver;
 use crate::kit::executor::LocalExecutor;
-use crate::kit::failure::{Failure, Verdict, require};
+use crate::kit::failure::{Failure, Verdict, require, require_or};
 use crate::kit::history::explain;
 use crate::kit::mix::Mix;
 use crate::kit::truth::Truth;
@@ -67,7 +68,7 @@ fn on_threads<T: Send>(
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("a client does not panic")).collect()
+        threads.into_iter().map(joined).collect()
     })
 }
 
@@ -98,7 +99,7 @@ pub fn concurrent_counters_add_up(subject: &Subject<'_>) -> Verdict {
     })?;
     let all: BTreeSet<u64> = answers.iter().flatten().copied().collect();
     let due = STEPS * THREADS as u64;
-    require(all == (1..=due).collect(), || {
+    require_or(Diagnosis::NoOrder, all == (1..=due).collect(), || {
         let missing: Vec<u64> = (1..=due).filter(|number| !all.contains(number)).take(5).collect();
         format!(
             "{due} concurrent incr by 1 must answer every number from 1 to {due} once; missing: {missing:?}"
@@ -135,7 +136,7 @@ pub fn concurrent_locks_exclude(subject: &Subject<'_>) -> Verdict {
         let won = all.iter().filter(|(_, stored)| matches!(stored, Outcome::Stored(_))).count();
         let lost =
             all.iter().filter(|(_, stored)| matches!(stored, Outcome::Refused(ErrorKind::Exists, _))).count();
-        require((won, lost) == (1, THREADS - 1), || {
+        require_or(Diagnosis::NoOrder, (won, lost) == (1, THREADS - 1), || {
             let told: String = all
                 .iter()
                 .map(|(seen, stored)| format!("\n  get -> {seen}; set with that CAS -> {stored}"))

@@ -101,14 +101,13 @@ pub fn a_kill_keeps_what_was_acknowledged(subject: &Subject<'_>) -> Verdict {
 
 /// After a power cut at any sync everything acknowledged at level local or higher is there.
 pub fn a_power_cut_keeps_what_was_acknowledged(subject: &Subject<'_>) -> Verdict {
-    let report = power_cut::campaign(subject, &Plan::from_environment(200))?;
-    println!("{report}");
+    subject.note(power_cut::campaign(subject, &Plan::from_environment(200))?.to_string());
     Ok(())
 }
 
 /// Failed writes, failed syncs and a full disk cost no acknowledged write, and are told as what they are.
 pub fn a_failing_disk_loses_nothing(subject: &Subject<'_>) -> Verdict {
     let plan = Plan { fault: Fault::FailingDisk, ..Plan::from_environment(100) };
-    println!("{}", power_cut::campaign(subject, &plan)?);
+    subject.note(power_cut::campaign(subject, &plan)?.to_string());
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::engine::{MemoryUse, StatsSink};
 use crate::kit::checks::{Subject, wait_until};
 use crate::kit::command::{get, get_with, set};
+use crate::kit::diagnosis::Diagnosis;
 use crate::kit::driver::Driver;
 use crate::kit::failure::{Failure, Verdict, require};
 use crate::request::Get;
@@ -44,7 +45,8 @@ pub fn abandoned_stores_are_carried_out(subject: &Subject<'_>) -> Verdict {
             wait_until(&format!("the abandoned {store} was carried out"), || {
                 let outcome = driver.executor().block_on(driver.client().run(&get(&store.key)));
                 Ok(matches!(outcome, crate::kit::Outcome::Found(_, value) if value == store.value))
-            })?;
+            })
+            .map_err(|failure| failure.because(Diagnosis::Abandoned))?;
         }
         Ok(())
     })

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::item::Found;
 use crate::kit::checks::{Subject, close};
 use crate::kit::client::Client;
+use crate::kit::clients::joined;
 use crate::kit::command::{delete, set, shown};
 use crate::kit::driver::Driver;
 use crate::kit::executor::LocalExecutor;
@@ -123,7 +124,7 @@ pub fn scan_finds_what_stays_while_others_change(subject: &Subject<'_>) -> Verdi
     let stop = AtomicBool::new(false);
     let verdict = std::thread::scope(|scope| {
         let (stop, engine, world) = (&stop, &engine, &world);
-        scope.spawn(move || {
+        let writer = scope.spawn(move || {
             let executor = LocalExecutor::new(1);
             let client = Client::new(engine.clone(), executor.worker().clone(), world.clock().clone());
             let mut random = Random::new(3);
@@ -147,6 +148,7 @@ pub fn scan_finds_what_stays_while_others_change(subject: &Subject<'_>) -> Verdi
             }
         });
         stop.store(true, Ordering::Relaxed);
+        joined(writer);
         verdict
     });
     let verdict = verdict.and_then(|()| driver.holds_all());

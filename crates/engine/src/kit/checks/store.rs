@@ -12,12 +12,12 @@ pub fn modes_look_at_what_is_there(subject: &Subject<'_>) -> Verdict {
     subject.drive(|driver| {
         driver.misses(b"a")?;
         driver.stored(set(b"a", b"one").flags(7))?;
+        driver.stored(set(b"b", b"other").flags(1))?;
         require(driver.holds(b"a", b"one")?.flags == 7, || {
             "get \"a\": the flags 7 did not come back".into()
         })?;
         driver.stored(set(b"a", b"two").flags(u32::MAX))?;
         driver.holds(b"a", b"two")?;
-        driver.stored(set(b"b", b"other").flags(1))?;
         driver.refused(store(Mode::Add, b"a", b"three"), ErrorKind::NotStored)?;
         driver.holds(b"a", b"two")?;
         driver.stored(store(Mode::Add, b"c", b"added").flags(3))?;

@@ -1,5 +1,4 @@
 use super::*;
-use crate::error::ErrorKind;
 use crate::kit::command::{get, increment, set};
 use crate::reply::{Durability, Number, Stored};
 use crate::time::Expiry;

@@ -1,8 +1,13 @@
 //! Engines that are right but for one thing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as AtomicOrdering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use crate::completion::{Completer, completion};
 use crate::context::Context;
 use crate::engine::{Description, Engine, MemoryUse, StatsSink};
 use crate::error::EngineError;
@@ -30,17 +35,33 @@ pub(super) enum Bug {
     ForgetsAbandoned,
     BoastsOfItsLevel,
     FlushesAtOnce,
+    GivesStaleCas,
+    ForgetsFlags,
+    AddOverwrites,
+    CountsTwice,
+    BlocksItsWorker,
+    NeverAnswersOne,
+    Panics,
 }
 
 pub(super) struct Broken {
     model: Arc<ModelEngine>,
     bug: Bug,
     stores: AtomicU64,
+    /// The CAS before the newest, by key.
+    earlier: Mutex<HashMap<Vec<u8>, (u64, u64)>>,
+    forgotten: Mutex<Vec<Completer<Stored>>>,
 }
 
 impl Broken {
     pub(super) fn new(bug: Bug) -> Self {
-        Broken { model: Arc::default(), bug, stores: AtomicU64::new(0) }
+        Broken {
+            model: Arc::default(),
+            bug,
+            stores: AtomicU64::new(0),
+            earlier: Mutex::default(),
+            forgotten: Mutex::default(),
+        }
     }
 
     fn has(&self, bug: Bug) -> bool {
@@ -67,6 +88,9 @@ impl Engine for Broken {
             true => Timestamp(context.now.0 - 1),
             false => context.now,
         };
+        if self.has(Bug::GivesStaleCas) {
+            return self.get_with_stale_cas(context, key, get, sink);
+        }
         let context = Context { now, deadline: None, ..*context };
         let reply = self.model.get(&context, self.looked_up(key), get, sink);
         if self.has(Bug::SinkOnMiss) && matches!(reply, Reply::Ready(Ok(None))) {
@@ -97,10 +121,23 @@ impl Engine for Broken {
                 store.new_cas = store.new_cas.or(kept.0.map(|item| item.found.cas));
             }
             Bug::ForgetsAbandoned => return self.store_when_polled(context, store),
+            Bug::ForgetsFlags => store.flags = 0,
+            Bug::AddOverwrites if store.mode == Mode::Add => store.mode = Mode::Set,
+            Bug::BlocksItsWorker => std::thread::sleep(Duration::from_micros(10)),
             _ => {}
         }
         let reply = self.model.store(context, store);
         let stores = self.stores.fetch_add(1, AtomicOrdering::Relaxed);
+        if let Reply::Ready(Ok(stored)) = &reply {
+            let mut earlier = self.earlier.lock();
+            let known = earlier.entry(key.bytes().into()).or_insert((stored.cas, stored.cas));
+            *known = (known.1, stored.cas);
+        }
+        if self.has(Bug::NeverAnswersOne) && stores % 50 == 49 {
+            let (completer, answer) = completion(context.worker);
+            self.forgotten.lock().push(completer);
+            return Reply::Pending(Operation::waiting(answer));
+        }
         if self.has(Bug::LosesAWrite) && stores % 50 == 49 {
             drop(self.model.delete(context, key, &Delete::default()));
         }
@@ -113,10 +150,14 @@ impl Engine for Broken {
     }
 
     fn delete(&self, context: &Context<'_>, key: Key<'_>, delete: &Delete) -> Reply<Deleted> {
+        assert!(!self.has(Bug::Panics) || key.bytes() != b"k", "an index out of bounds, say");
         self.model.delete(context, key, delete)
     }
 
     fn arithmetic(&self, context: &Context<'_>, key: Key<'_>, arithmetic: &Arithmetic) -> Reply<Number> {
+        if self.has(Bug::CountsTwice) && self.stores.fetch_add(1, AtomicOrdering::Relaxed) % 4 == 3 {
+            drop(self.model.arithmetic(context, key, arithmetic));
+        }
         if !self.has(Bug::CountsInTwoSteps) {
             return self.model.arithmetic(context, key, arithmetic);
         }
@@ -198,6 +239,23 @@ impl Engine for Broken {
 }
 
 impl Broken {
+    fn get_with_stale_cas(
+        &self,
+        context: &Context<'_>,
+        key: Key<'_>,
+        get: &Get,
+        sink: &mut dyn Sink,
+    ) -> GetReply {
+        let mut kept = KeepItem::default();
+        let reply = self.model.get(context, key, get, &mut kept);
+        let Some(Item { mut found, value }) = kept.0 else { return reply };
+        if let Some((earlier, _)) = self.earlier.lock().get(key.bytes()) {
+            found.cas = *earlier;
+        }
+        sink.hit_shared(&found, &value.whole());
+        Reply::done(Some(found))
+    }
+
     /// The future is the work, but the operation says the work proceeds elsewhere: dropped, it is forgotten.
     fn store_when_polled(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {
         let (model, command) = (self.model.clone(), StoreCommand::from(store));

@@ -27,6 +27,7 @@ pub(super) enum LogBug {
     NoChecksum,
     CasStartsAnew,
     SaysNothingChanged,
+    ForgetsDeletes,
 }
 
 pub(super) struct LogEngine {
@@ -166,6 +167,7 @@ impl LogEngine {
         let reply = run();
         let after = held(key);
         match key {
+            Some(_) if after.is_none() && self.bug == LogBug::ForgetsDeletes => {}
             Some(key) if before != after => records.push(Record::Item(key.into(), after)),
             _ => records.extend(record),
         }
