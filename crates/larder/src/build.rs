@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use larder_engine::{Engine, EngineError, Services};
@@ -15,9 +16,14 @@ use larder_tier::{Behind, Tier, TierOptions};
 
 use crate::config::{self, Layer, Plan, Write};
 
+/// How long a write may wait where the clock is a test's.
+const JUDGED_WAIT: Duration = Duration::from_secs(3600);
+
 /// The engines of a running server, by what makes two of them the same.
 pub struct Engines {
     services: Services,
+    /// For one stack that is closed as a whole: see [`Engines::alone`].
+    is_alone: bool,
     shared_ram: Option<Arc<RamEngine>>,
     /// RAM of a stack's own, by the prefix it serves and its size.
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
@@ -49,11 +55,29 @@ impl Engines {
     pub fn new(services: Services) -> Self {
         Engines {
             services,
+            is_alone: false,
             shared_ram: None,
             own_ram: HashMap::new(),
             stores: HashMap::new(),
             tiers: HashMap::new(),
         }
+    }
+
+    /// For a plan of one stack, which is judged by itself: closing its engine closes all that it stands on. The
+    /// clock may jump by days, so no write is given up because of its age.
+    pub fn alone(services: Services) -> Self {
+        Engines { is_alone: true, ..Engines::new(services) }
+    }
+
+    /// The engine of the only stack of a plan.
+    ///
+    /// # Errors
+    /// What cannot be opened, by name.
+    pub fn only_stack(mut self, plan: &Plan) -> anyhow::Result<Arc<dyn Engine>> {
+        let [prefix] = &plan.prefixes[..] else {
+            return Err(anyhow!("the plan has {} stacks", plan.prefixes.len()));
+        };
+        self.stack(plan, prefix)
     }
 
     /// The setup of a plan: engines that are there already are used again, missing ones are made.
@@ -97,7 +121,7 @@ impl Engines {
                     self.services.clone(),
                     cache,
                     store,
-                    tier_options(prefix.stack.to_string(), tier),
+                    tier_options(prefix.stack.to_string(), tier, self.is_alone),
                 )
                 .map_err(|error| anyhow!("{error}"))?;
                 let made = Arc::new(made);
@@ -282,7 +306,8 @@ fn used(plan: &Plan) -> Used {
     used
 }
 
-fn tier_options(name: String, tier: &config::Tier) -> TierOptions {
+fn tier_options(name: String, tier: &config::Tier, is_alone: bool) -> TierOptions {
+    let wait = if is_alone { JUDGED_WAIT } else { Behind::default().wait };
     TierOptions {
         name: name.into(),
         write: match &tier.write {
@@ -290,14 +315,14 @@ fn tier_options(name: String, tier: &config::Tier) -> TierOptions {
             Write::Behind { dirty_bytes_max, dirty_age_max } => larder_tier::Write::Behind(Behind {
                 dirty_bytes: *dirty_bytes_max,
                 dirty_age: *dirty_age_max,
-                ..Behind::default()
+                wait,
             }),
         },
         negative_ttl_seconds: tier
             .negative_ttl
             .map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
         // Other stacks may stand on the same store and the same RAM.
-        closes_below: false,
+        closes_below: is_alone,
         ..TierOptions::default()
     }
 }

@@ -22,6 +22,7 @@ Examples:
   larder --store \"ram > sqlite(write=behind)\"   fast writes; a crash loses the last second
   larder --config larder.toml                   stacks by key prefix, from a file
   larder check-config larder.toml               what a file means, or every mistake in it
+  larder engine-check \"ram > sqlite\"           what a store promises, proved
 
 Called by the name `memcached`, larder keeps items in RAM only and listens on all addresses.";
 
@@ -73,6 +74,8 @@ pub enum Command {
         /// The folder to write, which must not exist yet
         to: PathBuf,
     },
+    /// Prove a store, or find what is wrong with it, by the checks every engine must pass
+    EngineCheck(Box<crate::engine_check::Args>),
     /// Load a server that speaks a memcached protocol (or Redis' GET and SET) and report what it did
     Bench(Box<larder_bench::Args>),
 }

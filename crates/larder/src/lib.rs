@@ -4,6 +4,7 @@ pub mod build;
 pub mod cli;
 mod closing;
 pub mod config;
+pub mod engine_check;
 mod guard;
 mod log;
 mod metrics;

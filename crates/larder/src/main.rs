@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use larder::cli::{self, Command};
-use larder::stores;
+use larder::{engine_check, stores};
 
 /// Requests are allocated by workers and freed by stores' threads, which the system's allocator takes badly.
 #[global_allocator]
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Some(Command::Bench(arguments)) => cli::bench(&arguments),
         Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
         Some(Command::Check { dir }) => stores::check(&dir),
+        Some(Command::EngineCheck(arguments)) => engine_check::run(&arguments),
         Some(Command::Backup { dir, to }) => stores::back_up(&dir, &to),
         None if cli.options.license => cli::licence(),
         None => larder::run::run(&cli.options, program),

@@ -9,7 +9,7 @@ mod changes;
 mod describe;
 mod draft;
 pub mod engines;
-mod expression;
+pub(crate) mod expression;
 mod file;
 mod guard;
 pub mod limits;
