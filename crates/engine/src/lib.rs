@@ -38,6 +38,8 @@
 //! | [`lease`] | the bounded table of keys in flight |
 //! | [`batch`] | natural batching |
 //! | [`completion`] | an answer handed from an engine's thread to a worker |
+//! | [`own_thread`] | state that one thread owns, for work that waits |
+//! | [`items`], [`kept`] | the short way: an engine of a place that loads, saves and removes |
 //! | [`disk`] | the seam through which durable engines write |
 //! | `kit` | the checks every engine must pass (feature `kit`) |
 
@@ -49,11 +51,14 @@ pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod item;
+pub mod items;
+pub mod kept;
 pub mod key;
 #[cfg(feature = "kit")]
 pub mod kit;
 pub mod lease;
 pub mod observe;
+pub mod own_thread;
 pub mod reply;
 pub mod request;
 pub mod semantics;
@@ -64,6 +69,8 @@ pub use context::{Connection, Context, Worker};
 pub use engine::{Description, Engine, MemoryUse, Ordering, PrefixedStats, StatsSink};
 pub use error::{EngineError, ErrorKind};
 pub use item::{Found, Item, Token, Value};
+pub use items::{Items, ItemsEngine};
+pub use kept::Kept;
 pub use key::Key;
 pub use lease::{Lease, LeaseTable};
 pub use observe::{Eviction, Observer};

@@ -236,6 +236,16 @@ impl<'a> Store<'a> {
     }
 }
 
+impl Store<'_> {
+    /// The options of the command, apart from its key and its value: what an engine carries to a thread of its own
+    /// beside owned copies of those. [`crate::semantics::store`] asks for no more.
+    pub fn options(&self) -> Store<'static> {
+        let Store { mode, flags, expiry, compare, new_cas, older, vivify, stale, token_taken, .. } = *self;
+        let nothing = Store::set(Key::new(b"-"), flags, expiry, Payload::Borrowed(&[]));
+        Store { mode, compare, new_cas, older, vivify, stale, token_taken, ..nothing }
+    }
+}
+
 /// A delete command, or one of the meta protocol's gentler forms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Delete {
