@@ -14,6 +14,8 @@ pub mod counters;
 mod detail;
 mod door;
 mod dump;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod listen;
 pub mod options;

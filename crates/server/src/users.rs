@@ -43,7 +43,7 @@ impl Users {
         Users::parse(content.bytes(), format).map_err(|(line, problem)| format!("{name}:{line}: {problem}"))
     }
 
-    fn parse(content: &[u8], format: Format) -> Result<Users, (usize, &'static str)> {
+    pub(crate) fn parse(content: &[u8], format: Format) -> Result<Users, (usize, &'static str)> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| (0, "the system gives no random numbers"))?;
         let mut users = Users { key, entries: Vec::new() };

@@ -35,7 +35,7 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Header, OpenError> {
     judge(path, &head[..read], length)
 }
 
-fn judge(path: &Path, head: &[u8], length: u64) -> Result<Header, OpenError> {
+pub(crate) fn judge(path: &Path, head: &[u8], length: u64) -> Result<Header, OpenError> {
     let foreign = |why: &str| OpenError::Foreign { path: path.into(), why: why.into() };
     if length == 0 {
         return Err(OpenError::Empty { path: path.into() });

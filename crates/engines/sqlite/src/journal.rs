@@ -108,19 +108,21 @@ pub(crate) struct Batch {
     pub bytes: Vec<u8>,
 }
 
+/// A part of a batch that is not folded, and the slot it was in.
+struct Found {
+    seq: u64,
+    part: u32,
+    parts: u32,
+    slot: i64,
+    bytes: Vec<u8>,
+}
+
 /// Reads the batches from number `first` on, in order. What is wrong is told to `complain`, in words.
 pub(crate) fn read(
     connection: &Connection,
     first: u64,
     complain: &mut dyn FnMut(String),
 ) -> rusqlite::Result<(Vec<Batch>, Slots)> {
-    struct Found {
-        seq: u64,
-        part: u32,
-        parts: u32,
-        slot: i64,
-        bytes: Vec<u8>,
-    }
     let mut slots = Slots::default();
     let mut found = Vec::new();
     let mut select = connection.prepare("SELECT slot, part FROM journal ORDER BY slot")?;
@@ -136,6 +138,17 @@ pub(crate) fn read(
             Err(what) => complain(format!("journal slot {slot} {what}")),
         }
     }
+    let batches = join(found, first, &mut slots, complain);
+    Ok((batches, slots))
+}
+
+/// Puts parts together to batches, from number `first` on.
+fn join(
+    mut found: Vec<Found>,
+    first: u64,
+    slots: &mut Slots,
+    complain: &mut dyn FnMut(String),
+) -> Vec<Batch> {
     found.sort_unstable_by_key(|found| (found.seq, found.part));
     let mut batches: Vec<Batch> = Vec::new();
     let mut next = (first, 0, 0);
@@ -160,7 +173,30 @@ pub(crate) fn read(
     if next.1 > 0 {
         complain(format!("journal batch {} is not whole", next.0));
     }
-    Ok((batches, slots))
+    batches
+}
+
+/// Reads slots with these heads, for the fuzzer: what nobody complains of is whole and in order.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn check_slots(first: u64, heads: &[u8]) {
+    let mut slots = Slots::default();
+    let (mut found, mut complaints) = (Vec::new(), 0);
+    for (slot, head) in (1..).zip(heads.chunks_exact(HEAD_BYTES)) {
+        let mut bytes = head.to_vec();
+        bytes.resize(SLOT_BYTES, 0);
+        match parse(&bytes) {
+            Ok(part) if part.seq < first => slots.free.push_back(slot),
+            Ok(Part { seq, part, parts, bytes }) => {
+                found.push(Found { seq, part, parts, slot, bytes: bytes.to_vec() });
+            }
+            Err(_) => complaints += 1,
+        }
+    }
+    let bytes: usize = found.iter().map(|found| found.bytes.len()).sum();
+    let batches = join(found, first, &mut slots, &mut |_| complaints += 1);
+    assert_eq!(batches.iter().map(|batch| batch.bytes.len()).sum::<usize>(), bytes);
+    let is_in_order = |(index, batch): (usize, &Batch)| batch.seq == first.wrapping_add(index as u64);
+    assert!(complaints > 0 || batches.iter().enumerate().all(is_in_order));
 }
 
 #[cfg(test)]

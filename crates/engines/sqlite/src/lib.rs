@@ -28,6 +28,8 @@ mod database;
 mod engine;
 mod error;
 mod flushes;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod header;
 mod journal;
 mod kept;
