@@ -52,8 +52,10 @@ fn parse(slot: &[u8]) -> Result<Part<'_>, String> {
     let number = |at: usize| u32::from_le_bytes([slot[at], slot[at + 1], slot[at + 2], slot[at + 3]]);
     let seq = u64::from(number(0)) | u64::from(number(4)) << 32;
     let (part, parts, length) = (number(8), number(12), number(16) as usize);
-    let is_full = length == PART_BYTES || (part + 1 == parts && length > 0 && length < PART_BYTES);
-    if seq == 0 || part >= parts || !is_full {
+    let is_last = part.checked_add(1) == Some(parts);
+    let is_full = length == PART_BYTES || (is_last && (1..PART_BYTES).contains(&length));
+    // There is a next one to every batch.
+    if !(1..u64::MAX).contains(&seq) || part >= parts || !is_full {
         return Err(format!("says part {part} of {parts} of batch {seq}, {length} bytes"));
     }
     Ok(Part { seq, part, parts, bytes: &slot[HEAD_BYTES..HEAD_BYTES + length] })

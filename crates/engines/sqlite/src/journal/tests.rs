@@ -77,3 +77,15 @@ fn a_slot_is_one_page() {
     let others = 1 + 5 + 2;
     assert!(pages("page_count") <= 100 + others, "{}", pages("page_count"));
 }
+
+/// A number that has no next one must not stop the reader.
+#[test]
+fn the_highest_numbers_are_refused() {
+    for (at, says) in
+        [(0..8, "says part 0 of 1 of batch 18446744073709551615"), (8..12, "says part 4294967295 of 1")]
+    {
+        let mut slot = parts(1, &[7; 10]).next().expect("one part");
+        slot[at].fill(0xff);
+        assert!(parse(&slot).is_err_and(|why| why.starts_with(says)));
+    }
+}
