@@ -16,6 +16,9 @@ pub(crate) const COPIED_VALUE_BYTES_MAX: usize = 8 << 10;
 
 const SLICES_MAX: usize = 64;
 
+/// What is sent is dropped once it is so much, and a quarter: a slow reader may never take all there is.
+const SENT_BYTES_KEPT: usize = 64 << 10;
+
 /// Bytes to send: small ones copied together, large values by reference.
 #[derive(Default)]
 pub(crate) struct Output {
@@ -70,12 +73,16 @@ impl Output {
         sent_total: &mut u64,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let count = if self.shared.is_empty() {
-                std::task::ready!(stream.as_mut().poll_write(task, &self.bytes[self.sent..]))?
+            let taken = if self.shared.is_empty() {
+                stream.as_mut().poll_write(task, &self.bytes[self.sent..])
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let filled = self.gather(&mut slices);
-                std::task::ready!(stream.as_mut().poll_write_vectored(task, &slices[..filled]))?
+                stream.as_mut().poll_write_vectored(task, &slices[..filled])
+            };
+            let Poll::Ready(count) = taken? else {
+                self.drop_sent();
+                return Poll::Pending;
             };
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -86,6 +93,15 @@ impl Output {
         self.bytes.clear();
         self.sent = 0;
         Poll::Ready(Ok(()))
+    }
+
+    fn drop_sent(&mut self) {
+        if self.sent < SENT_BYTES_KEPT.max(self.bytes.len() / 4) {
+            return;
+        }
+        self.bytes.drain(..self.sent);
+        self.shared.iter_mut().for_each(|(position, _)| *position -= self.sent);
+        self.sent = 0;
     }
 
     fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
@@ -141,6 +157,59 @@ mod tests {
 
     /// Takes at most `0` bytes a call.
     struct Narrow(usize, Vec<u8>);
+
+    /// Takes as many bytes as `0` says and no more.
+    struct Slow(usize, Vec<u8>);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _task: &mut TaskContext<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            self.1.extend_from_slice(&bytes[..count]);
+            if count == 0 { Poll::Pending } else { Poll::Ready(Ok(count)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_a_slow_reader_took_is_not_kept() {
+        const TURNS: usize = 300;
+        let mut output = Output::default();
+        let mut socket = Slow(0, Vec::new());
+        let mut task = TaskContext::from_waker(std::task::Waker::noop());
+        let (mut expected, mut sent) = (Vec::new(), 0);
+        let mut add = |output: &mut Output, number: usize| {
+            let piece = vec![number as u8; 10_000];
+            output.bytes.extend_from_slice(&piece);
+            output.push_shared(Bytes::from(vec![!number as u8; 9_000]));
+            expected.extend_from_slice(&piece);
+            expected.extend(vec![!number as u8; 9_000]);
+        };
+        for number in 0..10 {
+            add(&mut output, number);
+        }
+        for number in 10..TURNS {
+            add(&mut output, number);
+            // As much as came, so that there is always something left.
+            socket.0 = 19_000;
+            assert!(output.send(Pin::new(&mut socket), &mut task, &mut sent).is_pending());
+            assert!(output.bytes.len() <= 300_000, "{} bytes are kept in turn {number}", output.bytes.len());
+        }
+        socket.0 = usize::MAX;
+        assert!(output.send(Pin::new(&mut socket), &mut task, &mut sent).is_ready());
+        assert!(socket.1 == expected, "{} bytes came, not as they were", socket.1.len());
+    }
 
     impl AsyncWrite for Narrow {
         fn poll_write(
