@@ -10,12 +10,12 @@ use crate::{Form, MetaForm};
 pub struct OwnedRequest {
     /// Borrows from `buffer`, not from anything static; handed out with the lifetime of `self` only.
     request: Request<'static>,
-    _buffer: Buffer,
+    buffer: Buffer,
 }
 
 /// A [`Form`] with its bytes. Without allocation unless it is a meta form.
 pub struct OwnedForm {
-    /// Borrows from `buffer`, as above.
+    /// Borrows from `_buffer`, as above.
     form: Form<'static>,
     _buffer: Buffer,
 }
@@ -27,7 +27,7 @@ impl Request<'_> {
         measure.request(self);
         let mut buffer = Buffer::with_capacity(measure.0);
         let request = buffer.request(self);
-        OwnedRequest { request, _buffer: buffer }
+        OwnedRequest { request, buffer }
     }
 }
 
@@ -36,6 +36,11 @@ impl OwnedRequest {
     #[inline]
     pub fn borrow(&self) -> Request<'_> {
         self.request
+    }
+
+    /// How many bytes it has copied.
+    pub fn copied_bytes(&self) -> usize {
+        self.buffer.capacity
     }
 }
 

@@ -422,6 +422,16 @@ impl<'a> Keys<'a> {
     pub fn is_single(&self) -> bool {
         memchr::memchr(b' ', self.line).is_none()
     }
+
+    /// How long the line of them is, in bytes.
+    pub fn line_bytes(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Those that stand in the last `bytes` bytes of the line: as many as [`KeysIter::rest`] had.
+    pub fn last(&self, bytes: usize) -> Keys<'a> {
+        Keys { line: &self.line[self.line.len() - bytes..] }
+    }
 }
 
 impl<'a> IntoIterator for Keys<'a> {
@@ -438,6 +448,14 @@ impl<'a> IntoIterator for Keys<'a> {
 #[derive(Clone, Debug)]
 pub struct KeysIter<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> KeysIter<'a> {
+    /// The keys still to come, if there are any.
+    pub fn rest(&self) -> Option<Keys<'a>> {
+        let start = self.rest.iter().position(|&byte| byte != b' ')?;
+        Some(Keys { line: &self.rest[start..] })
+    }
 }
 
 impl<'a> Iterator for KeysIter<'a> {

@@ -366,6 +366,13 @@ proptest! {
                 prop_assert!(get.keys.into_iter().eq(keys.iter().map(Vec::as_slice)));
                 prop_assert_eq!(get.keys.first(), keys[0].as_slice());
                 prop_assert_eq!(get.keys.is_single(), keys.len() == 1);
+                let mut left = get.keys.into_iter();
+                for at in 0..keys.len() {
+                    let bytes = left.rest().expect("keys are left").line_bytes();
+                    prop_assert!(get.keys.last(bytes).into_iter().eq(keys[at..].iter().map(Vec::as_slice)));
+                    left.next();
+                }
+                prop_assert_eq!(left.rest(), None);
             }
             other => panic!("{other:?}"),
         }

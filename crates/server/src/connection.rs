@@ -6,21 +6,23 @@
 mod admit;
 mod job;
 mod linger;
+mod long;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod queue;
 mod receive;
+mod replies;
 mod stream;
 
-use std::hash::BuildHasher;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use larder_engine::{Connection, Ordering, Timestamp};
-use larder_protocol::{Command, Decoded, Decoder, Form, Limits, LogCloseReason, Request, Response, Scratch};
+use larder_engine::{Connection, Timestamp};
+use larder_protocol::{Decoded, Decoder, Form, Limits, LogCloseReason, Request, Response, Scratch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::command::{self, Close, Job, Needs, Start, Turn};
@@ -31,33 +33,16 @@ use crate::watch::Visit;
 use crate::worker::{Buffers, Entry, Seat, WorkerState};
 pub(crate) use admit::admit;
 use linger::Linger;
+use long::LongLine;
 use output::Output;
 use queue::{Claim, Parked, Queue};
 use receive::Receiving;
+pub(crate) use replies::Replies;
+use replies::is_ordered_by_connection;
 pub(crate) use stream::Stream;
 
-/// A client that lets this many bytes of answers pile up is not read until it takes some.
-const UNSENT_BYTES_MAX: usize = 4 << 20;
-
-/// Replies of a connection: what is on its way out, and what must wait.
-#[derive(Default)]
-pub(crate) struct Replies {
-    pub(crate) output: Output,
-    pub(crate) queue: Queue,
-    hasher: foldhash::fast::RandomState,
-}
-
-impl Replies {
-    /// Where an answer that is ready goes.
-    #[inline]
-    pub(crate) fn tail(&mut self) -> &mut Output {
-        if self.queue.is_empty() { &mut self.output } else { self.queue.tail() }
-    }
-
-    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key)
-    }
-}
+/// What is left of some input is kept in as little memory as it needs, unless it needs little anyway.
+const SPARE_INPUT_BYTES: usize = 1 << 10;
 
 /// How far a connection's life has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,6 +78,7 @@ struct Session {
     /// The log has the request that the input begins with.
     is_told: bool,
     receiving: Option<Box<Receiving>>,
+    long: Option<Box<LongLine>>,
     replies: Replies,
     life: Life,
     visit: Visit,
@@ -104,6 +90,10 @@ struct Session {
     linger: Option<Linger>,
     /// Something that was read is not executed and never will be.
     dropped_input: bool,
+    /// It did as much as may be done in a turn, whatever the number of requests.
+    did_enough: bool,
+    /// What it has added to the unsent bytes of all connections.
+    unsent_told: usize,
 }
 
 /// A client that is to be served.
@@ -132,6 +122,7 @@ pub(crate) async fn serve(state: Rc<WorkerState>, guest: Guest, input: Vec<u8>) 
         input,
         is_told: false,
         receiving: None,
+        long: None,
         replies: Replies::default(),
         life: Life::Open,
         visit,
@@ -139,6 +130,8 @@ pub(crate) async fn serve(state: Rc<WorkerState>, guest: Guest, input: Vec<u8>) 
         requests: 0,
         linger: None,
         dropped_input: false,
+        did_enough: false,
+        unsent_told: 0,
         entry,
         stream,
         connection,
@@ -185,7 +178,9 @@ impl Session {
         if self.replies.output.bytes.capacity() == 0 {
             self.replies.output.bytes = buffers.take_output();
         }
+        self.replies.are_scarce = state.shared.are_answers_scarce();
         let end = self.turns(task, &setup, now, &mut buffers);
+        self.tell_unsent();
         if self.replies.output.is_empty() {
             buffers.give_output(std::mem::take(&mut self.replies.output.bytes));
         }
@@ -201,12 +196,14 @@ impl Session {
     ) -> Poll<io::Result<()>> {
         let routes = &setup.routes;
         self.requests = 0;
+        self.did_enough = false;
         loop {
             let mut progress = self.advance_queue(task, routes, now);
+            progress |= self.answer_more(routes, now);
             if self.state.draining.get() && self.life == Life::Open && self.receiving.is_none() {
                 // What was read whole is still answered; what is cut off will never be.
                 progress |= self.execute_waiting(routes, now, &mut buffers.scratch);
-                if !self.input_waits {
+                if !self.input_waits && !self.is_answering() {
                     self.finish(LogCloseReason::Shutdown);
                 }
             }
@@ -221,7 +218,7 @@ impl Session {
             progress |= self.work(task, setup, now, buffers)?;
             let unsent = self.replies.output.unsent();
             // Room for more, once it is sent.
-            let was_full = unsent > UNSENT_BYTES_MAX || (unsent > 0 && self.job.is_some());
+            let was_full = unsent > 0 && (self.job.is_some() || self.replies.are_enough());
             if let Poll::Ready(sent) = self.send(task) {
                 sent?;
                 if self.life == Life::Finishing
@@ -235,12 +232,31 @@ impl Session {
             if !progress {
                 return Poll::Pending;
             }
-            if self.requests >= setup.tunables.requests_per_turn {
-                // Others on this worker get their turn; the task comes back at once.
-                self.state.counters.conn_yields.add(1);
-                task.waker().wake_by_ref();
+            if self.did_enough || self.requests >= setup.tunables.requests_per_turn {
+                self.give_way(task);
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// Lets others have their turns.
+    fn give_way(&self, task: &mut TaskContext<'_>) {
+        self.state.counters.conn_yields.add(1);
+        if self.did_enough {
+            // Woken at once, this task could have sixty more turns before the worker looks what came for others.
+            let yielded = std::pin::pin!(tokio::task::yield_now()).poll(task);
+            debug_assert!(yielded.is_pending(), "the runtime wakes the task itself");
+        } else {
+            task.waker().wake_by_ref();
+        }
+    }
+
+    /// Tells the others how much more or less is unsent here.
+    fn tell_unsent(&mut self) {
+        let unsent = self.replies.bytes();
+        if unsent != self.unsent_told {
+            self.state.shared.change_unsent(self.unsent_told, unsent);
+            self.unsent_told = unsent;
         }
     }
 
@@ -254,6 +270,7 @@ impl Session {
             Ok(progress) => progress,
             Err(Close) => {
                 self.replies.queue = Queue::default();
+                self.forget_line();
                 self.finish(LogCloseReason::Normal);
                 true
             }
@@ -278,9 +295,15 @@ impl Session {
     fn is_blocked(&self) -> bool {
         self.receiving.is_some()
             || self.job.is_some()
-            || self.replies.queue.is_full()
+            || self.is_answering()
             || self.replies.queue.is_barred()
-            || self.replies.output.unsent() > UNSENT_BYTES_MAX
+            || self.replies.are_enough()
+    }
+
+    /// Whether a long retrieval is being answered.
+    #[inline]
+    fn is_answering(&self) -> bool {
+        self.long.as_ref().is_some_and(|long| long.is_whole())
     }
 
     fn may_read(&self) -> bool {
@@ -296,11 +319,30 @@ impl Session {
             return false;
         }
         self.state.look_for_watchers();
-        let mut input = std::mem::take(&mut self.input);
-        let consumed = self.execute_input(&input, routes, now, scratch);
+        let input = std::mem::take(&mut self.input);
+        self.execute_kept(input, routes, now, scratch) > 0
+    }
+
+    /// Executes input and keeps what is left of it; how many bytes are done with.
+    fn execute_kept(
+        &mut self,
+        mut input: Vec<u8>,
+        routes: &Routes,
+        now: Timestamp,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let (consumed, wanted) = self.execute_input(&input, routes, now, scratch);
         input.drain(..consumed);
+        let room = wanted.max(input.len());
+        if room > input.capacity() {
+            input.reserve_exact(room - input.len());
+        } else if room.max(SPARE_INPUT_BYTES) < input.capacity() / 4 {
+            // Much stood before what is left.
+            input.shrink_to(room);
+        }
         self.keep_input(input);
-        consumed > 0
+        self.hold_input(now);
+        consumed
     }
 
     fn keep_input(&mut self, input: Vec<u8>) {
@@ -338,31 +380,39 @@ impl Session {
         }
         self.state.counters.bytes_read.add(count as u64);
         self.entry.last_command.set(now);
+        // There may be more where this came from; others come first.
+        self.did_enough |= count == buffers.read.len();
         // After the read: who began to watch before this was sent is seen.
         self.state.look_for_watchers();
         if self.input.is_empty() {
-            let consumed = self.execute_input(&buffers.read[..count], routes, now, &mut buffers.scratch);
-            let rest = buffers.read[consumed..count].to_vec();
-            self.keep_input(rest);
+            let (consumed, wanted) =
+                self.execute_input(&buffers.read[..count], routes, now, &mut buffers.scratch);
+            let rest = &buffers.read[consumed..count];
+            let mut input = Vec::new();
+            if !rest.is_empty() {
+                input.reserve_exact(wanted.max(rest.len()));
+                input.extend_from_slice(rest);
+            }
+            self.keep_input(input);
+            self.hold_input(now);
         } else {
             let mut input = std::mem::take(&mut self.input);
             input.extend_from_slice(&buffers.read[..count]);
-            let consumed = self.execute_input(&input, routes, now, &mut buffers.scratch);
-            input.drain(..consumed);
-            self.keep_input(input);
+            self.execute_kept(input, routes, now, &mut buffers.scratch);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Executes request after request; how many bytes of `input` are done with.
+    /// Executes request after request; how many bytes of `input` are done with, and how many the request at its end
+    /// will have as far as that is known.
     fn execute_input(
         &mut self,
         input: &[u8],
         routes: &Routes,
         now: Timestamp,
         scratch: &mut Scratch,
-    ) -> usize {
-        let mut done = 0;
+    ) -> (usize, usize) {
+        let (mut done, mut wanted) = (0, 0);
         let halt = loop {
             if self.is_blocked() {
                 break Halt::Blocked;
@@ -393,7 +443,10 @@ impl Session {
                     self.receiving = Some(Box::new(receiving));
                 }
                 Decoded::Skipped { consumed } => done += consumed,
-                Decoded::Incomplete { .. } => break Halt::Incomplete,
+                Decoded::Incomplete { input_bytes_min } => {
+                    wanted = input_bytes_min;
+                    break Halt::Incomplete;
+                }
                 Decoded::Close { reply, reason } => {
                     if let Some((form, error)) = reply {
                         self.answer_last(&form, &Response::Error(error));
@@ -408,7 +461,7 @@ impl Session {
         if matches!(halt, Halt::Finish) {
             self.life = Life::Finishing;
         }
-        done
+        (done, wanted)
     }
 
     /// Lets no more be read or executed.
@@ -433,7 +486,7 @@ impl Session {
                 command::execute(&turn, request, None, replies.tail())?;
                 return Ok(true);
             }
-            Needs::Keys => return Ok(execute_many(&turn, request, replies)),
+            Needs::Keys => return Ok(self.retrieve(request, routes, now)),
             Needs::Barrier if !replies.queue.is_empty() => return Ok(false),
             Needs::Barrier => {
                 let start = if self.stream.lasts() { command::start } else { command::refuse_start };
@@ -464,7 +517,7 @@ impl Session {
         }
         let claim = Claim { key_hash: replies.hash(key), writes };
         if replies.queue.conflicts(claim) {
-            replies.queue.park(claim, Parked { request: request.to_owned(), writer: None });
+            replies.queue.park(claim, Parked { request: request.to_owned(), writer: None, _room: None });
         } else if let Some(pending) = command::execute(&turn, request, None, replies.queue.tail())? {
             replies.queue.wait(claim, pending);
         }
@@ -475,32 +528,13 @@ impl Session {
     fn close(mut self) {
         // Operations under way are detached before the engines hear of the end.
         self.replies = Replies::default();
+        self.tell_unsent();
         let now = self.state.shared.clock.now();
         for engine in command::engines(&self.state.setup().routes) {
             engine.connection_closed(&self.state.context(&self.connection, now));
         }
         self.state.unregister(self.connection.id);
     }
-}
-
-fn is_ordered_by_connection(routes: &Routes, key: &[u8]) -> bool {
-    routes.route(key).is_some_and(|(stack, _)| stack.description.ordering == Ordering::PerConnection)
-}
-
-/// Executes a retrieval of several keys; `false` if one of them is busy.
-fn execute_many(turn: &Turn<'_>, request: &Request<'_>, replies: &mut Replies) -> bool {
-    let Command::Get(get) = &request.command else { unreachable!("only a retrieval has several keys") };
-    if !replies.queue.is_empty() {
-        let writes = get.touch.is_some();
-        for key in get.keys {
-            let claim = Claim { key_hash: replies.hash(key), writes };
-            if replies.queue.conflicts(claim) || is_ordered_by_connection(turn.routes, key) {
-                return false;
-            }
-        }
-    }
-    command::get_many(turn, &request.form, get, replies);
-    true
 }
 
 // The future of a connection lives as long as its client: it should stay small.

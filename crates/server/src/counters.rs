@@ -122,4 +122,6 @@ counters! {
     idle_kicks,
     /// Connections closed for sending a large value too slowly while others waited for room.
     slow_uploads,
+    /// Connections closed for a retrieval line there was no room for.
+    read_buf_oom,
 }

@@ -62,7 +62,8 @@ pub struct Options {
     pub workers: usize,
     /// Pending connections the kernel keeps for us.
     pub backlog: i32,
-    /// Bound on values and lines being received, over all connections, in bytes; beyond it reading pauses.
+    /// Bound on values and long lines being received, over all connections, in bytes; beyond it reading of values
+    /// pauses, and lines are refused. When as much is unsent, each connection may have little of it.
     pub bytes_in_flight_max: usize,
     /// How long a stop waits for clients to take their answers.
     pub drain_patience: Duration,

@@ -65,6 +65,8 @@ pub struct Shared {
     pub(crate) connections_rejected: AtomicU64,
     /// 1024-byte units of requests that are being received.
     pub(crate) budget: Arc<Semaphore>,
+    /// Answers that clients have not taken, over all connections, in bytes.
+    unsent_bytes: AtomicUsize,
     pub(crate) phase: watch::Sender<Phase>,
     /// The addresses listened on, in words.
     pub(crate) listening: Vec<String>,
@@ -105,6 +107,7 @@ impl Shared {
             datagrams: AtomicU64::new(0),
             connections_rejected: AtomicU64::new(0),
             budget: Arc::new(Semaphore::new(budget_units)),
+            unsent_bytes: AtomicUsize::new(0),
             phase: watch::Sender::new(Phase::Open),
             listening,
             stop_requests,
@@ -187,6 +190,25 @@ impl Shared {
     pub(crate) fn bytes_in_flight(&self) -> usize {
         let units = self.options.bytes_in_flight_max.div_ceil(BUDGET_UNIT_BYTES);
         units.saturating_sub(self.budget.available_permits()) * BUDGET_UNIT_BYTES
+    }
+
+    /// Answers that clients have not taken, over all connections, in bytes.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.unsent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A connection has so many bytes of answers unsent instead of so many.
+    pub(crate) fn change_unsent(&self, before: usize, now: usize) {
+        if now >= before {
+            self.unsent_bytes.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.unsent_bytes.fetch_sub(before - now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether clients let so much pile up that each should have less.
+    pub(crate) fn are_answers_scarce(&self) -> bool {
+        self.unsent_bytes() > self.options.bytes_in_flight_max
     }
 
     /// Seconds served so far.

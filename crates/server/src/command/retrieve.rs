@@ -232,48 +232,60 @@ fn look_up(
     }
 }
 
-/// Classic retrieval of several keys: answered in the order asked, each as soon as those before it are.
-pub(crate) fn get_many(turn: &Turn<'_>, form: &Form<'_>, get: &protocol::Get<'_>, replies: &mut Replies) {
+/// Keys of a retrieval line that are answered in one turn; others come before the rest.
+const KEYS_PER_TURN: usize = 1024;
+
+/// Classic retrieval of several keys: answered in the order asked, each as soon as those before it are. The keys that
+/// are left when the turn is over, or the client has enough to take, come back for another call.
+#[must_use]
+pub(crate) fn get_many<'a>(
+    turn: &Turn<'_>,
+    form: &Form<'_>,
+    get: &protocol::Get<'a>,
+    group: &Group,
+    replies: &mut Replies,
+) -> Option<protocol::Keys<'a>> {
     let (options, counted) = classic(turn, get);
-    let group = Group::new(form);
     let mut keys = get.keys.into_iter();
     let mut chunk = [Key::new(b"-"); KEYS_PER_CALL];
-    let mut next = keys.next();
-    while let Some(first) = next.take() {
+    let mut asked = 0;
+    loop {
+        let before = keys.clone();
+        let Some(first) = keys.next() else { break };
+        if asked >= KEYS_PER_TURN || (asked > 0 && replies.are_enough()) {
+            return before.rest();
+        }
         let (stack, routed) = match stack(turn, first) {
             Ok(found) => found,
             Err(error) => {
                 group.failed(turn, error);
-                next = keys.next();
+                asked += 1;
                 continue;
             }
         };
         chunk[0] = routed;
         let mut filled = 1;
         // Neighbours of the same stack are asked together.
-        for key in keys.by_ref() {
-            let same = turn.routes.route(key).filter(|(other, _)| std::ptr::eq(&***other, stack));
-            match same {
-                Some((_, routed)) if filled < KEYS_PER_CALL => {
-                    chunk[filled] = routed;
-                    filled += 1;
-                }
-                _ => {
-                    next = Some(key);
-                    break;
-                }
-            }
+        while filled < KEYS_PER_CALL {
+            let mut next = keys.clone();
+            let routed = next.next().and_then(|key| turn.routes.route(key));
+            let Some((_, routed)) = routed.filter(|(other, _)| std::ptr::eq(&***other, stack)) else { break };
+            chunk[filled] = routed;
+            filled += 1;
+            keys = next;
         }
+        asked += filled;
         let outcome = Outcome::default();
         let mut many =
-            Many { turn, form, keys: &chunk[..filled], counted, group: &group, replies, sink: None, outcome };
+            Many { turn, form, keys: &chunk[..filled], counted, group, replies, sink: None, outcome };
         stack.engine.get_many(&turn.context(), &chunk[..filled], &options, &mut many);
     }
     if replies.queue.is_empty() {
         group.end(&mut replies.output);
     } else {
-        replies.queue.end(group);
+        replies.queue.end(group.clone());
     }
+    None
 }
 
 /// Takes the answers of one call for several keys.

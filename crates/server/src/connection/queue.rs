@@ -9,6 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use hashbrown::HashMap;
 use larder_engine::Writer;
 use larder_protocol::OwnedRequest;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::output::Output;
 use crate::command::{self, Fate, Group, Pending, Turn};
@@ -38,6 +39,14 @@ pub(crate) enum Slot {
 pub(crate) struct Parked {
     pub(crate) request: OwnedRequest,
     pub(crate) writer: Option<Writer>,
+    /// The share of the bytes in flight that the value holds until it is executed.
+    pub(crate) _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Parked {
+    fn bytes(&self) -> usize {
+        self.request.copied_bytes() + self.writer.as_ref().map_or(0, Writer::len)
+    }
 }
 
 #[derive(Default)]
@@ -51,6 +60,8 @@ pub(crate) struct Queue {
     slots: VecDeque<Slot>,
     busy: HashMap<u64, Busy, foldhash::fast::RandomState>,
     parked: usize,
+    /// Bytes in all slots but the last, if that is one that still grows.
+    settled_bytes: usize,
     /// What waits is a request without a key: nothing behind it is executed before it is done.
     is_barred: bool,
 }
@@ -62,6 +73,12 @@ impl Queue {
 
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= SLOTS_MAX
+    }
+
+    /// What is kept here, in bytes: answers that wait for others, and requests that wait for their keys.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.settled_bytes + self.slots.back().map_or(0, growing_bytes)
     }
 
     /// Whether nothing may be executed before what waits is done.
@@ -77,7 +94,7 @@ impl Queue {
     /// Where the next ready reply goes while the queue is not empty.
     pub(crate) fn tail(&mut self) -> &mut Output {
         if !matches!(self.slots.back(), Some(Slot::Done(_))) {
-            self.slots.push_back(Slot::Done(Output::default()));
+            self.push(Slot::Done(Output::default()));
         }
         match self.slots.back_mut() {
             Some(Slot::Done(output)) => output,
@@ -87,7 +104,7 @@ impl Queue {
 
     pub(crate) fn wait(&mut self, claim: Claim, pending: Pending) {
         self.claim(claim);
-        self.slots.push_back(Slot::Waiting(claim, Box::new(pending)));
+        self.push(Slot::Waiting(claim, Box::new(pending)));
     }
 
     /// Waits for a request without a key, to which every key belongs.
@@ -100,11 +117,26 @@ impl Queue {
     pub(crate) fn park(&mut self, claim: Claim, parked: Parked) {
         self.claim(claim);
         self.parked += 1;
-        self.slots.push_back(Slot::Parked(claim, Box::new(parked)));
+        self.settled_bytes += parked.bytes();
+        self.push(Slot::Parked(claim, Box::new(parked)));
     }
 
     pub(crate) fn end(&mut self, group: Group) {
-        self.slots.push_back(Slot::End(group));
+        self.push(Slot::End(group));
+    }
+
+    /// Adds a slot; the one before it grows no more.
+    fn push(&mut self, slot: Slot) {
+        self.settled_bytes += self.slots.back().map_or(0, growing_bytes);
+        self.slots.push_back(slot);
+    }
+
+    /// Puts an answer in the place of what was waited for.
+    fn answered(&mut self, index: usize, reply: Output) {
+        if index + 1 < self.slots.len() {
+            self.settled_bytes += reply.unsent();
+        }
+        self.slots[index] = Slot::Done(reply);
     }
 
     fn claim(&mut self, claim: Claim) {
@@ -148,7 +180,7 @@ impl Queue {
                 Poll::Pending => {}
                 Poll::Ready(Fate::Close) => return Err(command::Close),
                 Poll::Ready(Fate::Answered) => {
-                    self.slots[index] = Slot::Done(reply);
+                    self.answered(index, reply);
                     self.release(claim);
                     // A barrier is alone in the queue.
                     self.is_barred = false;
@@ -203,10 +235,11 @@ impl Queue {
             unreachable!("only called for a parked slot")
         };
         self.parked -= 1;
+        self.settled_bytes -= parked.bytes();
         let mut reply = Output::default();
         match command::execute(turn, &parked.request.borrow(), parked.writer, &mut reply)? {
             None => {
-                self.slots[index] = Slot::Done(reply);
+                self.answered(index, reply);
                 self.release(claim);
                 Ok(true)
             }
@@ -215,7 +248,7 @@ impl Queue {
                 match pending.poll(task, turn, &mut reply) {
                     Poll::Ready(Fate::Close) => Err(command::Close),
                     Poll::Ready(Fate::Answered) => {
-                        self.slots[index] = Slot::Done(reply);
+                        self.answered(index, reply);
                         self.release(claim);
                         Ok(true)
                     }
@@ -233,6 +266,9 @@ impl Queue {
             match self.slots.front() {
                 Some(Slot::Done(_)) => {
                     if let Some(Slot::Done(reply)) = self.slots.pop_front() {
+                        if !self.slots.is_empty() {
+                            self.settled_bytes -= reply.unsent();
+                        }
                         output.append(reply);
                     }
                 }
@@ -244,5 +280,13 @@ impl Queue {
                 _ => return,
             }
         }
+    }
+}
+
+/// What is in the last slot, if more answers may follow there.
+fn growing_bytes(last: &Slot) -> usize {
+    match last {
+        Slot::Done(output) => output.unsent(),
+        Slot::Waiting(..) | Slot::Parked(..) | Slot::End(_) => 0,
     }
 }

@@ -25,7 +25,7 @@ use crate::worker::Buffers;
 use larder_engine::Timestamp;
 
 /// A value gets room once this many of its bytes came. Until then they are kept as any half request is.
-const EARNEST_BYTES: usize = 16 << 10;
+pub(super) const EARNEST_BYTES: usize = 16 << 10;
 
 type Acquire = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>>>>;
 
@@ -252,7 +252,7 @@ impl Session {
     /// Gives up a value that comes too slowly while others wait for its room: its client is told, then closed.
     pub(super) fn drop_slow_upload(&mut self, now: Timestamp) {
         self.entry.upload.set(None);
-        let Some(receiving) = self.receiving.take() else { return };
+        let Some(receiving) = self.receiving.take() else { return self.drop_slow_line() };
         let text = format!(
             "the value came too slowly while others waited: {} of {} bytes in {} s",
             receiving.received,
@@ -297,7 +297,8 @@ impl Session {
             }
         };
         if replies.queue.conflicts(claim) {
-            replies.queue.park(claim, Parked { request: receiving.request, writer: Some(writer) });
+            let parked = Parked { request: receiving.request, writer: Some(writer), _room: receiving.permit };
+            replies.queue.park(claim, parked);
         } else if let Some(pending) = command::execute(&turn, &request, Some(writer), replies.tail())? {
             replies.queue.wait(claim, pending);
         }

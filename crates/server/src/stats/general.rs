@@ -12,7 +12,7 @@ use crate::counters::Totals;
 pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     let totals = turn.shared().totals();
     process(turn, lines);
-    connections(turn, lines);
+    connections(turn, &totals, lines);
     commands(&totals, lines);
     limits(turn, &totals, lines);
     background(turn, lines);
@@ -53,7 +53,7 @@ fn process(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("rusage_system", &format_args!("{system:.6}"));
 }
 
-fn connections(turn: &Turn<'_>, lines: &mut Lines<'_>) {
+fn connections(turn: &Turn<'_>, totals: &Totals, lines: &mut Lines<'_>) {
     let shared = turn.shared();
     let open = shared.connections_open() as u64;
     lines.numbers(&[
@@ -65,8 +65,9 @@ fn connections(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     ]);
     lines.zeros(
         "response_obj_oom response_obj_count response_obj_bytes read_buf_count read_buf_bytes \
-         read_buf_bytes_free read_buf_oom reserved_fds",
+         read_buf_bytes_free",
     );
+    lines.numbers(&[("read_buf_oom", totals.read_buf_oom), ("reserved_fds", 0)]);
 }
 
 /// What clients asked, and what came of it.

@@ -24,6 +24,7 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     }
     lines.stat("bytes_in_flight_max", &turn.shared().options.bytes_in_flight_max);
     lines.stat("bytes_in_flight", &turn.shared().bytes_in_flight());
+    lines.stat("bytes_unsent", &turn.shared().unsent_bytes());
     lines.stat("store_errors", &turn.shared().totals().store_errors);
     lines.stat("idle_kicks", &turn.shared().totals().idle_kicks);
     lines.stat("slow_uploads", &turn.shared().totals().slow_uploads);

@@ -68,7 +68,7 @@ pub const NAMES: &[Name] = &[
     honoured(
         "read_buf_mem_limit",
         Some("MIB"),
-        "values being received, over all connections, at most; 0: 256",
+        "values and long lines being received, and answers not taken, over all connections; 0: 256",
         |draft, text| {
             let megabytes = whole(text, 0, limits::BYTES_IN_FLIGHT_MAX >> 20)?;
             draft.service.bytes_in_flight_max = (megabytes > 0).then_some(megabytes << 20);
