@@ -18,6 +18,7 @@ mod dumps;
 mod durability;
 mod encryption;
 mod main_job;
+mod malicious;
 mod operating;
 mod ordering;
 mod refusals;
