@@ -56,7 +56,7 @@ fn items_and_hit_ratios() {
 #[test]
 fn attacks_go_their_way() {
     let Some(bench) = tiny(&[]) else { return };
-    assert_eq!(rows("malicious", &bench, true).len(), 12);
+    assert_eq!(rows("malicious", &bench, true).len(), 16);
 }
 
 #[test]

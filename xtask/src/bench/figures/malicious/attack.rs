@@ -54,6 +54,18 @@ pub(super) const ATTACKS: &[Attack] = &[
         begin: cut_off_values,
     },
     Attack {
+        name: "cut-off-small-values",
+        what: "20 connections with a value of 16 kB that ends in its middle",
+        pause: Duration::from_millis(50),
+        begin: cut_off_small_values,
+    },
+    Attack {
+        name: "endless-lines",
+        what: "64 kB more of a get that never ends, and a new one after 4 MB",
+        pause: Duration::from_millis(20),
+        begin: endless_lines,
+    },
+    Attack {
         name: "unread-answers",
         what: "asks for 1 MB that nobody reads",
         pause: Duration::from_millis(20),
@@ -178,6 +190,40 @@ fn cut_off_values(address: &str) -> Result<Stroke> {
         let mut stream = connect(&address)?;
         stream.write_all(b"set cut 0 0 900000\r\n")?;
         stream.write_all(&half)?;
+        Ok(())
+    }))
+}
+
+fn cut_off_small_values(address: &str) -> Result<Stroke> {
+    let address = address.to_owned();
+    let half = format!("set cut 0 0 16000\r\n{}", "v".repeat(15_000));
+    let mut open = std::collections::VecDeque::new();
+    Ok(Box::new(move || {
+        for _ in 0..20 {
+            let mut stream = connect(&address)?;
+            stream.write_all(half.as_bytes())?;
+            open.push_back(stream);
+        }
+        while open.len() > 200 {
+            open.pop_front();
+        }
+        Ok(())
+    }))
+}
+
+fn endless_lines(address: &str) -> Result<Stroke> {
+    const PIECES: usize = 64;
+    let address = address.to_owned();
+    let piece = " k".repeat(32 << 10);
+    let mut stream = connect(&address)?;
+    let mut sent = 0;
+    Ok(Box::new(move || {
+        if sent % PIECES == 0 {
+            stream = connect(&address)?;
+            stream.write_all(b"get")?;
+        }
+        stream.write_all(piece.as_bytes())?;
+        sent += 1;
         Ok(())
     }))
 }
