@@ -50,6 +50,10 @@ impl Engine for RamEngine {
         });
     }
 
+    fn prefetch(&self, keys: &[Key<'_>]) {
+        self.fetch_keys_ahead(keys);
+    }
+
     fn store(&self, context: &Context<'_>, mut store: Store<'_>) -> Reply<Stored> {
         self.settle(context.now);
         let item_size_max = self.item_size_max();

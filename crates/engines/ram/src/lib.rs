@@ -112,7 +112,7 @@ use crate::timing::Timing;
 
 /// A shard for each of so many bytes, within bounds.
 const SHARD_BYTES: u64 = 4 << 20;
-const SHARDS_MAX: u64 = 1024;
+const SHARDS_MAX: u64 = 64;
 /// A segment is one part of the memory in so many, within bounds.
 const SEGMENT_PARTS: u64 = 64;
 const SEGMENT_BYTES_MAX: u64 = 64 << 10;
