@@ -40,6 +40,8 @@ enum Event {
 
 /// Runs the server until it is told to stop. Failure also when accepted writes could not be brought down.
 pub fn run(options: &Options, program: Program) -> ExitCode {
+    // A huge page is resident as a whole for one byte used, and the allocator's would be 10 to 20 MiB.
+    process::use_small_pages_only();
     match cli::load(options, program).and_then(|plan| serve(plan, options, program)) {
         Ok(code) => code,
         Err(error) => {

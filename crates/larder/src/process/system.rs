@@ -66,6 +66,12 @@ pub fn detach() -> io::Result<Side> {
     Ok(Side::Starter(u8::try_from(code).unwrap_or(1).max(1)))
 }
 
+/// Asks for small pages only, from now on. A system without huge pages refuses, and needs it not.
+pub fn use_small_pages_only() {
+    // SAFETY: this sets a flag of the process and touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// The user whose rights this process has.
 pub fn user_id() -> u32 {
     // SAFETY: takes nothing and always succeeds.
