@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder_server::Shared;
 use prometheus_client::collector::Collector;
@@ -15,30 +15,68 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-/// A scraper that takes longer than this is given up.
+/// A scraper that takes longer than this is given up, from its connection to the last byte of its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Scrapers answered at a time; more wait, none for longer than the others may take.
+const SCRAPERS_MAX: usize = 8;
 
 /// Longest request that is read, in bytes.
 const REQUEST_BYTES_MAX: u64 = 8 << 10;
 
-/// Serves on a bound socket, from a thread of its own; the address.
+/// Serves on a bound socket, from threads of its own; the address.
 pub fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<SocketAddr> {
     let bound = listener.local_addr()?;
-    std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
-        for client in listener.incoming() {
-            let answered = client.and_then(|client| answer(client, &shared));
-            if let Err(error) = answered {
-                tracing::debug!("metrics: {error}");
+    let listener = Arc::new(listener);
+    for _ in 0..SCRAPERS_MAX {
+        let (listener, shared) = (listener.clone(), shared.clone());
+        std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+            for client in listener.incoming() {
+                let answered = client.and_then(|client| answer(&client, &shared));
+                if let Err(error) = answered {
+                    tracing::debug!("metrics: {error}");
+                }
             }
-        }
-    })?;
+        })?;
+    }
     Ok(bound)
 }
 
-fn answer(mut client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.set_write_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new(client.try_clone()?.take(REQUEST_BYTES_MAX));
+/// A scraper's socket, for as long as there is patience with it.
+#[derive(Clone, Copy)]
+struct Scraper<'a> {
+    socket: &'a TcpStream,
+    until: Instant,
+}
+
+impl Scraper<'_> {
+    fn time_left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Scraper<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(self.time_left()?)?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Scraper<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(self.time_left()?)?;
+        self.socket.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+fn answer(socket: &TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+    let mut client = Scraper { socket, until: Instant::now() + PATIENCE };
+    let mut reader = BufReader::new(client.take(REQUEST_BYTES_MAX));
     let mut request = String::new();
     reader.read_line(&mut request)?;
     let mut header = String::new();

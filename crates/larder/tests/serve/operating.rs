@@ -1,12 +1,13 @@
 //! Sockets, names, signals, metrics: larder as an operator meets it.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::support::wait::until;
 use crate::support::{Client, Launch, Server};
@@ -21,6 +22,15 @@ fn a_unix_socket_beside_tcp() {
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o760);
     Client::unix(&socket).set("a", "1");
     assert_eq!(server.connect().get("a").as_deref(), Some("1"));
+    server.stop_cleanly();
+}
+
+#[test]
+fn memory_comes_in_small_pages() {
+    let server = Launch::bare().args(["--store", "ram"]).start();
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let huge_pages = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert!(huge_pages.is_none_or(|enabled| enabled.trim() == "0"), "{huge_pages:?}");
     server.stop_cleanly();
 }
 
@@ -202,6 +212,34 @@ fn damage_met_while_serving_is_not_ready() {
     let log = server.log();
     assert_eq!(log.matches("damaged (").count(), 1, "said once: {log}");
     assert!(log.contains("larder.db") && log.contains("larder check"), "{log}");
+}
+
+#[test]
+fn slow_scrapers_hold_up_nobody() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, address) = with_metrics(data.path());
+    let slow: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET /re").unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(fetch(address, "/ready").0, "HTTP/1.1 200 OK");
+    // A byte now and then does not keep one for ever.
+    for mut stream in slow {
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        until("a slow scraper to be given up", || match stream.read(&mut [0; 100]) {
+            Ok(_) => Some(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // It may be gone already.
+                let _ = stream.write(b"x");
+                None
+            }
+            Err(_) => Some(()),
+        });
+    }
+    server.stop_cleanly();
 }
 
 #[test]
