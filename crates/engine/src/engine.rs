@@ -153,6 +153,9 @@ pub trait Engine: Send + Sync + 'static {
         }
     }
 
+    /// Keys that will be asked for next: an engine may fetch their memory ahead. Changes nothing that could be seen.
+    fn prefetch(&self, _keys: &[Key<'_>]) {}
+
     /// Stores. Conditions not met are the errors `NotStored`, `Exists`, `NotFound`, by the protocol's rules
     /// (see [`crate::semantics::store`]).
     fn store(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored>;

@@ -18,6 +18,7 @@ mod form;
 mod owned;
 mod request;
 mod response;
+mod skim;
 mod udp;
 
 pub use decode::{
@@ -39,6 +40,7 @@ pub use request::{
     WatchStreams,
 };
 pub use response::{Debug, Hit, Number, Response, Stored, Ttl, Value};
+pub use skim::{Skimmed, skim};
 
 /// The longest key, in bytes, in every protocol; for a base64 key it bounds the decoded key.
 pub const KEY_BYTES_MAX: usize = 250;

@@ -4,6 +4,8 @@
 //! requests holds no buffer; it keeps only what was cut off.
 
 mod admit;
+mod ahead;
+mod input;
 mod job;
 mod linger;
 mod long;
@@ -22,10 +24,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use larder_engine::{Connection, Timestamp};
-use larder_protocol::{Decoded, Decoder, Form, Limits, LogCloseReason, Request, Response, Scratch};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use larder_protocol::{Decoder, Form, Limits, LogCloseReason, Request, Response};
+use tokio::io::AsyncWrite;
 
 use crate::command::{self, Close, Job, Needs, Start, Turn};
+use crate::rest::{self, Rested};
 use crate::router::Routes;
 use crate::shared::Setup;
 use crate::tell;
@@ -41,9 +44,6 @@ pub(crate) use replies::Replies;
 use replies::is_ordered_by_connection;
 pub(crate) use stream::Stream;
 
-/// What is left of some input is kept in as little memory as it needs, unless it needs little anyway.
-const SPARE_INPUT_BYTES: usize = 1 << 10;
-
 /// How far a connection's life has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Life {
@@ -51,16 +51,6 @@ enum Life {
     Open,
     /// Nothing more is read or executed; what was asked is answered, then the connection is closed.
     Finishing,
-}
-
-/// Why executing the input stopped before its end.
-enum Halt {
-    /// The rest is cut off: more must be read.
-    Incomplete,
-    /// An earlier answer must come first.
-    Blocked,
-    /// Nothing behind this point is executed.
-    Finish,
 }
 
 struct Session {
@@ -77,6 +67,8 @@ struct Session {
     input_waits: bool,
     /// The log has the request that the input begins with.
     is_told: bool,
+    /// The last request stored a large value.
+    sends_large_values: bool,
     receiving: Option<Box<Receiving>>,
     long: Option<Box<LongLine>>,
     replies: Replies,
@@ -94,58 +86,62 @@ struct Session {
     did_enough: bool,
     /// What it has added to the unsent bytes of all connections.
     unsent_told: usize,
+    /// Its place, if it is one of those that are limited.
+    seat: Option<Seat>,
 }
 
-/// A client that is to be served.
-pub(crate) struct Guest {
+/// A client that is to be served, and its socket.
+pub(crate) struct Guest<S = Stream> {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) stream: Stream,
+    pub(crate) stream: S,
     pub(crate) visit: Visit,
     /// Its place, if it is one of those that are limited.
     pub(crate) seat: Option<Seat>,
 }
 
 /// Serves a connection until it is closed. `input` was read from it before, and comes first.
-pub(crate) async fn serve(state: Rc<WorkerState>, guest: Guest, input: Vec<u8>) {
-    let Guest { connection, stream, visit, seat } = guest;
-    let entry = state.register(connection.id);
+pub(crate) fn serve(
+    state: &Rc<WorkerState>,
+    guest: Guest,
+    input: Vec<u8>,
+) -> impl Future<Output = ()> + use<> {
     let setup = state.setup();
     for engine in command::engines(&setup.routes) {
-        engine.connection_opened(&state.context(&connection, state.shared.clock.now()));
+        engine.connection_opened(&state.context(&guest.connection, state.shared.clock.now()));
     }
-    let item_size_max = setup.tunables.item_size_max;
-    drop(setup);
-    let mut session = Session {
-        decoder: Decoder::new(limits(item_size_max), state.shared.options.protocol),
-        item_size_max,
-        input_waits: !input.is_empty(),
-        input,
-        is_told: false,
-        receiving: None,
-        long: None,
-        replies: Replies::default(),
-        life: Life::Open,
-        visit,
-        job: None,
-        requests: 0,
-        linger: None,
-        dropped_input: false,
-        did_enough: false,
-        unsent_told: 0,
-        entry,
-        stream,
-        connection,
-        state,
-    };
-    let end = std::future::poll_fn(|task| session.poll(task)).await;
-    if let Err(error) = end {
-        session.visit.reason = LogCloseReason::Error;
-        admit::count_tls_error(&session.state, &session.stream, &error);
-        tracing::debug!("connection {}: {error}", session.connection.id);
+    let decoder = Decoder::new(limits(setup.tunables.item_size_max), state.shared.options.protocol);
+    run(Session::new(state, guest, decoder, input))
+}
+
+/// Serves a connection again that was at rest.
+pub(crate) fn resume(
+    state: &Rc<WorkerState>,
+    guest: Guest,
+    decoder: Decoder,
+) -> impl Future<Output = ()> + use<> {
+    run(Session::new(state, guest, decoder, Vec::new()))
+}
+
+/// How the task of a session ends.
+enum End {
+    /// With the connection.
+    Over,
+    /// There is nothing to do for it.
+    Rest,
+}
+
+async fn run(mut session: Session) {
+    match std::future::poll_fn(|task| session.poll(task)).await {
+        Ok(End::Rest) => return session.rest(),
+        Ok(End::Over) => {}
+        Err(error) => {
+            session.visit.reason = LogCloseReason::Error;
+            admit::count_tls_error(&session.state, &session.stream, &error);
+            tracing::debug!("connection {}: {error}", session.connection.id);
+        }
     }
     session.stream.say_goodbye();
     session.close();
-    drop(seat);
 }
 
 fn limits(item_size_max: u32) -> Limits {
@@ -153,15 +149,47 @@ fn limits(item_size_max: u32) -> Limits {
 }
 
 impl Session {
-    /// Runs turns until there is nothing to do; `Ready` when the connection is over.
-    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+    fn new(state: &Rc<WorkerState>, guest: Guest, decoder: Decoder, input: Vec<u8>) -> Session {
+        let Guest { connection, stream, visit, seat } = guest;
+        Session {
+            entry: state.register(connection.id),
+            decoder,
+            // None is 0: it is given before anything is decoded.
+            item_size_max: 0,
+            input_waits: !input.is_empty(),
+            input,
+            is_told: false,
+            sends_large_values: false,
+            receiving: None,
+            long: None,
+            replies: Replies::default(),
+            life: Life::Open,
+            visit,
+            job: None,
+            requests: 0,
+            linger: None,
+            dropped_input: false,
+            did_enough: false,
+            unsent_told: 0,
+            stream,
+            connection,
+            state: state.clone(),
+            seat,
+        }
+    }
+
+    /// Runs turns until there is nothing to do; `Ready` when the task is to end.
+    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<io::Result<End>> {
         if self.entry.waker.borrow().as_ref().is_none_or(|waker| !waker.will_wake(task.waker())) {
             *self.entry.waker.borrow_mut() = Some(task.waker().clone());
         }
         if self.entry.kicked.get() && !self.is_watching() {
             self.state.counters.idle_kicks.add(1);
             self.visit.reason = LogCloseReason::IdleTimeout;
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(End::Over));
+        }
+        if self.entry.may_rest.take() && self.is_at_rest() {
+            return Poll::Ready(Ok(End::Rest));
         }
         let state = self.state.clone();
         let setup = state.setup();
@@ -184,7 +212,7 @@ impl Session {
         if self.replies.output.is_empty() {
             buffers.give_output(std::mem::take(&mut self.replies.output.bytes));
         }
-        end
+        end.map_ok(|()| End::Over)
     }
 
     fn turns(
@@ -313,157 +341,6 @@ impl Session {
         self.receiving.is_some() || (!self.is_blocked() && !self.input_waits)
     }
 
-    /// Executes what was read earlier and had to wait.
-    fn execute_waiting(&mut self, routes: &Routes, now: Timestamp, scratch: &mut Scratch) -> bool {
-        if !self.input_waits || self.life == Life::Finishing || self.is_blocked() {
-            return false;
-        }
-        self.state.look_for_watchers();
-        let input = std::mem::take(&mut self.input);
-        self.execute_kept(input, routes, now, scratch) > 0
-    }
-
-    /// Executes input and keeps what is left of it; how many bytes are done with.
-    fn execute_kept(
-        &mut self,
-        mut input: Vec<u8>,
-        routes: &Routes,
-        now: Timestamp,
-        scratch: &mut Scratch,
-    ) -> usize {
-        let (consumed, wanted) = self.execute_input(&input, routes, now, scratch);
-        input.drain(..consumed);
-        let room = wanted.max(input.len());
-        if room > input.capacity() {
-            input.reserve_exact(room - input.len());
-        } else if room.max(SPARE_INPUT_BYTES) < input.capacity() / 4 {
-            // Much stood before what is left.
-            input.shrink_to(room);
-        }
-        self.keep_input(input);
-        self.hold_input(now);
-        consumed
-    }
-
-    fn keep_input(&mut self, input: Vec<u8>) {
-        if self.life == Life::Open && !input.is_empty() {
-            self.input = input;
-        } else {
-            self.dropped_input |= !input.is_empty();
-            self.input = Vec::new();
-            self.input_waits = false;
-        }
-    }
-
-    /// Reads once and executes what came. `Ready` if anything happened.
-    fn read(
-        &mut self,
-        task: &mut TaskContext<'_>,
-        routes: &Routes,
-        now: Timestamp,
-        buffers: &mut Buffers,
-    ) -> Poll<io::Result<()>> {
-        if self.receiving.is_some() {
-            return self.receive(task, routes, now, buffers);
-        }
-        let mut buffer = ReadBuf::new(&mut buffers.read);
-        std::task::ready!(Pin::new(&mut self.stream).poll_read(task, &mut buffer))?;
-        let count = buffer.filled().len();
-        if count == 0 {
-            // The client says no more; it still gets its answers.
-            if !self.input.is_empty() {
-                self.stream.note_cut_off();
-            }
-            self.finish(LogCloseReason::Normal);
-            self.keep_input(Vec::new());
-            return Poll::Ready(Ok(()));
-        }
-        self.state.counters.bytes_read.add(count as u64);
-        self.entry.last_command.set(now);
-        // There may be more where this came from; others come first.
-        self.did_enough |= count == buffers.read.len();
-        // After the read: who began to watch before this was sent is seen.
-        self.state.look_for_watchers();
-        if self.input.is_empty() {
-            let (consumed, wanted) =
-                self.execute_input(&buffers.read[..count], routes, now, &mut buffers.scratch);
-            let rest = &buffers.read[consumed..count];
-            let mut input = Vec::new();
-            if !rest.is_empty() {
-                input.reserve_exact(wanted.max(rest.len()));
-                input.extend_from_slice(rest);
-            }
-            self.keep_input(input);
-            self.hold_input(now);
-        } else {
-            let mut input = std::mem::take(&mut self.input);
-            input.extend_from_slice(&buffers.read[..count]);
-            self.execute_kept(input, routes, now, &mut buffers.scratch);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Executes request after request; how many bytes of `input` are done with, and how many the request at its end
-    /// will have as far as that is known.
-    fn execute_input(
-        &mut self,
-        input: &[u8],
-        routes: &Routes,
-        now: Timestamp,
-        scratch: &mut Scratch,
-    ) -> (usize, usize) {
-        let (mut done, mut wanted) = (0, 0);
-        let halt = loop {
-            if self.is_blocked() {
-                break Halt::Blocked;
-            }
-            match self.decoder.decode(&input[done..], scratch) {
-                Decoded::Request { request, consumed } => {
-                    if !std::mem::take(&mut self.is_told) {
-                        tell::request(&request, &input[done..]);
-                    }
-                    match self.execute(&request, routes, now) {
-                        Ok(true) => {
-                            self.requests += 1;
-                            done += consumed;
-                        }
-                        Ok(false) => {
-                            self.is_told = true;
-                            break Halt::Blocked;
-                        }
-                        Err(Close) => break Halt::Finish,
-                    }
-                }
-                Decoded::Value { request, consumed, value_bytes, trailer_bytes } => {
-                    tell::request(&request, &input[done..]);
-                    done += consumed;
-                    let available = &input[done..];
-                    let mut receiving = Receiving::new(&request, value_bytes, trailer_bytes);
-                    done += receiving.take_early(available);
-                    self.receiving = Some(Box::new(receiving));
-                }
-                Decoded::Skipped { consumed } => done += consumed,
-                Decoded::Incomplete { input_bytes_min } => {
-                    wanted = input_bytes_min;
-                    break Halt::Incomplete;
-                }
-                Decoded::Close { reply, reason } => {
-                    if let Some((form, error)) = reply {
-                        self.answer_last(&form, &Response::Error(error));
-                    }
-                    tracing::debug!("connection {}: closed for {reason:?}", self.connection.id);
-                    self.visit.reason = LogCloseReason::Error;
-                    break Halt::Finish;
-                }
-            }
-        };
-        self.input_waits = matches!(halt, Halt::Blocked);
-        if matches!(halt, Halt::Finish) {
-            self.life = Life::Finishing;
-        }
-        (done, wanted)
-    }
-
     /// Lets no more be read or executed.
     fn finish(&mut self, reason: LogCloseReason) {
         if self.life == Life::Open {
@@ -517,11 +394,42 @@ impl Session {
         }
         let claim = Claim { key_hash: replies.hash(key), writes };
         if replies.queue.conflicts(claim) {
-            replies.queue.park(claim, Parked { request: request.to_owned(), writer: None, _room: None });
+            replies.queue.park(claim, Parked { request: request.to_owned(), writer: None, room: None });
         } else if let Some(pending) = command::execute(&turn, request, None, replies.queue.tail())? {
             replies.queue.wait(claim, pending);
         }
         Ok(true)
+    }
+
+    /// Whether nothing of it is read, executed or to be sent.
+    fn is_at_rest(&self) -> bool {
+        self.life == Life::Open
+            && self.input.is_empty()
+            && self.receiving.is_none()
+            && self.job.is_none()
+            && self.long.is_none()
+            && self.replies.queue.is_empty()
+            && self.replies.output.is_empty()
+            && self.stream.may_rest()
+            && !self.state.draining.get()
+    }
+
+    /// Gives the connection to those at rest; what was sent meanwhile wakes it at once.
+    fn rest(self) {
+        let Session { state, connection, stream, visit, seat, decoder, entry, .. } = self;
+        let id = connection.id;
+        let last_command = entry.last_command.get();
+        state.unregister(id);
+        let stream = match stream.detach() {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!("connection {id}: cannot be served any more: {error}"),
+        };
+        let rested = Rested { guest: Guest { connection, stream, visit, seat }, decoder, last_command };
+        state.counters.rested.add(1);
+        if let Err((rested, error)) = state.resting.take_in(rested) {
+            tracing::debug!("connection {id}: is kept awake: {error}");
+            rest::resume(&state, rested);
+        }
     }
 
     /// Tells the engines that the connection is gone.

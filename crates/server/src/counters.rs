@@ -120,6 +120,8 @@ counters! {
     store_errors,
     /// Connections closed for being silent too long.
     idle_kicks,
+    /// Silent connections whose tasks were given up until they say something.
+    rested,
     /// Connections closed for sending a large value too slowly while others waited for room.
     slow_uploads,
     /// Connections closed for a retrieval line there was no room for.

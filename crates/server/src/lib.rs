@@ -19,6 +19,7 @@ pub mod fuzzing;
 mod guard;
 mod listen;
 pub mod options;
+mod rest;
 pub mod router;
 mod sasl;
 mod secret;

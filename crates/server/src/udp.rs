@@ -133,7 +133,7 @@ impl Served {
             visit: Visit::unseen(&self.state, descriptor),
             seat: None,
         };
-        connection::serve(self.state.clone(), guest, Vec::new()).await;
+        connection::serve(&self.state, guest, Vec::new()).await;
         let Answer { mut bytes, is_too_long, is_cut_off } = answer.take();
         if is_too_long {
             bytes.clear();

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use larder_engine::{Connection, Context, Timestamp, Worker};
-use larder_protocol::{LogPeer, Scratch};
+use larder_protocol::{LogCloseReason, LogPeer, Scratch};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::LocalSet;
 
@@ -17,6 +17,7 @@ use crate::connection::pace::Upload;
 use crate::connection::{self, Guest, Stream};
 use crate::counters::Counters;
 use crate::guard::Authentication;
+use crate::rest::{self, REST_AFTER_SECONDS, Resting};
 use crate::shared::{Phase, Setup, Shared};
 use crate::tls::ClientCertificates;
 use crate::udp::{self, UdpListener};
@@ -84,6 +85,7 @@ pub(crate) struct WorkerState {
     /// Set once the server stops: connections finish what they have.
     pub(crate) draining: Cell<bool>,
     entries: RefCell<HashMap<u64, Rc<Entry>>>,
+    pub(crate) resting: Resting,
     /// Operations whose clients left, still under way.
     detached: Rc<Cell<usize>>,
 }
@@ -115,10 +117,20 @@ pub(crate) struct Entry {
     pub(crate) last_command: Cell<Timestamp>,
     /// Silent for too long.
     pub(crate) kicked: Cell<bool>,
+    /// Silent for long enough to need no task.
+    pub(crate) may_rest: Cell<bool>,
     /// The value it is sending, if that holds room others may wait for.
     pub(crate) upload: Cell<Option<Upload>>,
     /// That value came too slowly while others waited.
     pub(crate) too_slow: Cell<bool>,
+}
+
+impl Entry {
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 impl WorkerState {
@@ -155,20 +167,31 @@ impl WorkerState {
 
     fn wake_all(&self) {
         for entry in self.entries.borrow().values() {
-            if let Some(waker) = &*entry.waker.borrow() {
-                waker.wake_by_ref();
+            entry.wake();
+        }
+    }
+
+    /// Asks those who are silent whether they need their tasks.
+    fn put_to_rest(&self) {
+        let now = self.shared.clock.now();
+        for entry in self.entries.borrow().values() {
+            if now.seconds_since(entry.last_command.get()) >= REST_AFTER_SECONDS
+                && !entry.may_rest.replace(true)
+            {
+                entry.wake();
             }
         }
     }
 
     fn kick_idle(&self, timeout: Duration) {
         let now = self.shared.clock.now();
+        let is_too_long = |seconds: u32| u64::from(seconds) >= timeout.as_secs();
+        let kicked = self.resting.close(self, is_too_long, LogCloseReason::IdleTimeout);
+        self.counters.idle_kicks.add(kicked as u64);
         for entry in self.entries.borrow().values() {
-            if u64::from(now.seconds_since(entry.last_command.get())) >= timeout.as_secs() {
+            if is_too_long(now.seconds_since(entry.last_command.get())) {
                 entry.kicked.set(true);
-                if let Some(waker) = &*entry.waker.borrow() {
-                    waker.wake_by_ref();
-                }
+                entry.wake();
             }
         }
     }
@@ -182,15 +205,13 @@ impl WorkerState {
         for entry in self.entries.borrow().values() {
             if entry.upload.get().is_some_and(|upload| upload.is_too_slow(now)) {
                 entry.too_slow.set(true);
-                if let Some(waker) = &*entry.waker.borrow() {
-                    waker.wake_by_ref();
-                }
+                entry.wake();
             }
         }
     }
 
     fn is_done(&self) -> bool {
-        self.entries.borrow().is_empty() && self.detached.get() == 0
+        self.entries.borrow().is_empty() && self.resting.is_empty() && self.detached.get() == 0
     }
 }
 
@@ -215,6 +236,7 @@ pub(crate) fn run(
             });
         }
     });
+    let (resting, signs_of_life) = Resting::new()?;
     let state = Rc::new(WorkerState {
         counters: shared.counters[id].clone(),
         worker,
@@ -227,10 +249,11 @@ pub(crate) fn run(
         watched: Cell::default(),
         draining: Cell::new(false),
         entries: RefCell::default(),
+        resting,
         detached,
         shared,
     });
-    local.block_on(&runtime, serve(state, arrivals, datagrams));
+    local.block_on(&runtime, serve(state, arrivals, datagrams, signs_of_life));
     Ok(())
 }
 
@@ -238,11 +261,21 @@ async fn serve(
     state: Rc<WorkerState>,
     mut arrivals: UnboundedReceiver<Arrival>,
     datagrams: Vec<UdpListener>,
+    signs_of_life: mio::Poll,
 ) {
     for listener in datagrams {
         tokio::task::spawn_local(udp::serve(state.clone(), listener));
     }
     tokio::task::spawn_local(state.worker.mailbox().clone().deliver());
+    tokio::task::spawn_local({
+        let state = state.clone();
+        async move {
+            let id = state.worker.id();
+            if let Err(error) = rest::watch(state, signs_of_life).await {
+                tracing::error!("worker {id}: connections at rest are not woken any more: {error}");
+            }
+        }
+    });
     tokio::task::spawn_local({
         let state = state.clone();
         async move {
@@ -253,6 +286,7 @@ async fn serve(
                     state.kick_idle(timeout);
                 }
                 state.stop_slow_uploads();
+                state.put_to_rest();
             }
         }
     });
@@ -281,7 +315,7 @@ fn welcome(state: &Rc<WorkerState>, arrival: Arrival) {
             let connection = Connection::new(arrival.id, arrival.listener, stream.descriptor());
             let visit = Visit::begin(state, arrival.peer, stream.descriptor());
             let guest = Guest { connection, stream, visit, seat: Some(arrival.seat) };
-            tokio::task::spawn_local(connection::serve(state.clone(), guest, Vec::new()));
+            tokio::task::spawn_local(connection::serve(state, guest, Vec::new()));
         }
         Err(error) => tracing::warn!("connection {}: cannot be served: {error}", arrival.id),
     }
@@ -289,6 +323,7 @@ fn welcome(state: &Rc<WorkerState>, arrival: Arrival) {
 
 async fn drain(state: &Rc<WorkerState>) {
     state.draining.set(true);
+    state.resting.close(state, |_| true, LogCloseReason::Shutdown);
     state.wake_all();
     let patience = state.shared.options.drain_patience;
     let drained = tokio::time::timeout(patience, async {

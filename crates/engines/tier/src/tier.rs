@@ -160,6 +160,10 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         core.read_many(context, keys, get, sink, first);
     }
 
+    fn prefetch(&self, keys: &[Key<'_>]) {
+        self.core.cache.prefetch(keys);
+    }
+
     fn store(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {
         let plain = store.mode == Mode::Set && store.compare.is_none();
         match &self.core.behind {

@@ -9,6 +9,8 @@ use crate::support::wait::until;
 
 crate::each_stack!(
     a_client_that_does_not_read_is_not_read,
+    a_line_of_very_many_keys_waits_for_its_client,
+    a_long_half_line_counts_as_bytes_in_flight,
     values_on_their_way_stay_as_they_were,
     slow_senders_hold_up_nobody,
     heads_of_large_values_hold_no_room,
@@ -60,6 +62,59 @@ fn a_client_that_does_not_read_is_not_read(stack: Stack) {
     }
     let grown = running.server.resident_bytes().saturating_sub(before);
     assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more after they were read");
+}
+
+/// A request of some hundred kilobytes that asks for gigabytes.
+fn a_line_of_very_many_keys_waits_for_its_client(stack: Stack) {
+    const ASKED: usize = 100_000;
+    const READ: usize = 2_000;
+    let running = stack.start();
+    let mut other = running.connect();
+    let value = "v".repeat(8_000);
+    other.set("k", &value);
+    other.set("n", "0");
+    let before = running.server.resident_bytes();
+    let mut greedy = running.connect();
+    greedy.send(format!("get{}\r\nincr n 1\r\n", " k".repeat(ASKED)));
+    until("the first answers", || (other.stat("get_hits") > 200).then_some(()));
+    for _ in 0..50 {
+        other.ask("get n\r\n", "VALUE n 0 1\r\n0\r\nEND\r\n");
+    }
+    for _ in 0..READ {
+        greedy.expect(format!("VALUE k 0 8000\r\n{value}\r\n"));
+    }
+    let grown = running.server.resident_bytes().saturating_sub(before);
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more for answers that nobody reads");
+    drop(greedy);
+    until("the connection to be gone", || (other.stat("curr_connections") == 1).then_some(()));
+    other.ask("get n\r\n", "VALUE n 0 1\r\n0\r\nEND\r\n");
+    // Who takes them all gets them all, and then what was asked behind them.
+    let mut patient = running.connect();
+    patient.send(format!("get{} none\r\nincr n 1\r\n", " k".repeat(READ)));
+    for _ in 0..READ {
+        patient.expect(format!("VALUE k 0 8000\r\n{value}\r\n"));
+    }
+    patient.expect("END\r\n1\r\n");
+}
+
+fn a_long_half_line_counts_as_bytes_in_flight(stack: Stack) {
+    let running = stack.start();
+    let mut other = running.connect();
+    const KEYS: usize = 3_000;
+    let key = "k".repeat(249);
+    other.set(&key, "1");
+    let mut slow = running.connect();
+    let keys = format!(" {key}").repeat(KEYS);
+    slow.send(format!("get{keys}"));
+    until("the line to be read", || (other.own_stat("bytes_in_flight") >= 600_000).then_some(()));
+    slow.send("\r\n");
+    let answer = format!("VALUE {key} 0 1\r\n1\r\n").repeat(KEYS) + "END\r\n";
+    slow.expect(answer);
+    until("the room to be free", || (other.own_stat("bytes_in_flight") == 0).then_some(()));
+    slow.send(format!("get{keys}"));
+    until("the line to be read", || (other.own_stat("bytes_in_flight") >= 600_000).then_some(()));
+    drop(slow);
+    until("the room to be free", || (other.own_stat("bytes_in_flight") == 0).then_some(()));
 }
 
 fn values_on_their_way_stay_as_they_were(stack: Stack) {

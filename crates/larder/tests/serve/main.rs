@@ -23,6 +23,7 @@ mod operating;
 mod ordering;
 mod refusals;
 mod reload;
+mod resting;
 mod statistics;
 mod suites;
 mod time;

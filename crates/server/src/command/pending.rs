@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use larder_engine::{Deleted, EngineError, Item, Number, Operation, Stored, Touched};
 use larder_protocol::{Form, OwnedForm, Response};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::retrieve::{Asked, Shape};
 use super::write::{self, ArithmeticCount, StoreCount};
@@ -29,6 +29,8 @@ pub(crate) enum Fate {
 pub(crate) struct Pending {
     form: OwnedForm,
     kind: Kind,
+    /// The share of the bytes in flight that the value takes until its engine has answered.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// What is under way.
@@ -71,7 +73,25 @@ impl Kind {
 
 impl Pending {
     pub(crate) fn new(form: &Form<'_>, kind: Kind) -> Pending {
-        Pending { form: form.to_owned(), kind }
+        Pending { form: form.to_owned(), kind, room: None }
+    }
+
+    /// Keeps the room its value takes.
+    pub(crate) fn holding(self, room: Option<OwnedSemaphorePermit>) -> Pending {
+        Pending { room, ..self }
+    }
+
+    /// Whether it may bring a value.
+    pub(crate) fn is_look_up(&self) -> bool {
+        matches!(self.kind, Kind::Get { .. })
+    }
+
+    /// Bytes of its value, unless it has room among the bytes in flight.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Store { count, .. } if self.room.is_none() => count.value_bytes(),
+            _ => 0,
+        }
     }
 
     /// Encodes the answer once it is there.

@@ -16,6 +16,14 @@ use crate::watch::{self, DeleteNote, StoreNote, Streams};
 #[derive(Clone, Copy)]
 pub(crate) struct StoreCount {
     is_cas: bool,
+    value_bytes: usize,
+}
+
+impl StoreCount {
+    /// Length of the value.
+    pub(crate) fn value_bytes(self) -> usize {
+        self.value_bytes
+    }
 }
 
 /// What the counters want to know of an incr or decr under way.
@@ -55,7 +63,7 @@ pub(super) fn store(
         token_taken: false,
         value: writer.map_or(Payload::Borrowed(store.value), Payload::Reserved),
     };
-    let count = StoreCount { is_cas: store.compare.is_some() };
+    let count = StoreCount { is_cas: store.compare.is_some(), value_bytes: store.value.len() };
     let note = turn.watched().intersects(Streams::MUTATIONS.and(Streams::FETCHERS)).then(|| {
         let ttl_seconds = command.expiry.seconds_left(turn.now).unwrap_or(0);
         StoreNote::new(turn, (stack, key), store, command.value.len(), ttl_seconds)

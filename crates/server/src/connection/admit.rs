@@ -68,13 +68,9 @@ pub(crate) async fn admit(state: Rc<WorkerState>, arrival: Arrival) {
             }
         }
     }
-    serve(state, Guest { connection, stream, visit, seat: Some(seat) }, input);
-}
-
-/// Serves in a task of its own, which needs no room for what came before.
-fn serve(state: Rc<WorkerState>, guest: Guest, input: Secret) {
-    let input = input.bytes().to_vec();
-    tokio::task::spawn_local(super::serve(state, guest, input));
+    // In a task of its own, which needs no room for what came before.
+    let guest = Guest { connection, stream, visit, seat: Some(seat) };
+    tokio::task::spawn_local(super::serve(&state, guest, input.bytes().to_vec()));
 }
 
 /// Damage to an encrypted stream is counted.

@@ -1,4 +1,4 @@
-//! The pace that a large value must keep while others wait for its room.
+//! The pace that a large value, or a long line, must keep while others wait for its room.
 
 use larder_engine::Timestamp;
 

@@ -17,6 +17,9 @@ use crate::command::{self, Fate, Group, Pending, Turn};
 /// Replies a connection may have outstanding before it is not read any further.
 pub(crate) const SLOTS_MAX: usize = 1024;
 
+/// Look-ups a connection may have under way before it is not read any further: each may bring a value of any size.
+const LOOK_UPS_MAX: usize = 64;
+
 /// The interest of a request in a key.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim {
@@ -39,8 +42,8 @@ pub(crate) enum Slot {
 pub(crate) struct Parked {
     pub(crate) request: OwnedRequest,
     pub(crate) writer: Option<Writer>,
-    /// The share of the bytes in flight that the value holds until it is executed.
-    pub(crate) _room: Option<OwnedSemaphorePermit>,
+    /// The share of the bytes in flight that a large value takes until its engine has answered.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Parked {
@@ -60,6 +63,8 @@ pub(crate) struct Queue {
     slots: VecDeque<Slot>,
     busy: HashMap<u64, Busy, foldhash::fast::RandomState>,
     parked: usize,
+    /// Look-ups under way.
+    look_ups: usize,
     /// Bytes in all slots but the last, if that is one that still grows.
     settled_bytes: usize,
     /// What waits is a request without a key: nothing behind it is executed before it is done.
@@ -72,10 +77,11 @@ impl Queue {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.slots.len() >= SLOTS_MAX
+        self.slots.len() >= SLOTS_MAX || self.look_ups >= LOOK_UPS_MAX
     }
 
-    /// What is kept here, in bytes: answers that wait for others, and requests that wait for their keys.
+    /// What is kept here, in bytes: answers that wait for others, requests that wait for their keys, values on their way
+    /// to a store.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.settled_bytes + self.slots.back().map_or(0, growing_bytes)
@@ -104,6 +110,7 @@ impl Queue {
 
     pub(crate) fn wait(&mut self, claim: Claim, pending: Pending) {
         self.claim(claim);
+        self.begin(&pending);
         self.push(Slot::Waiting(claim, Box::new(pending)));
     }
 
@@ -123,6 +130,12 @@ impl Queue {
 
     pub(crate) fn end(&mut self, group: Group) {
         self.push(Slot::End(group));
+    }
+
+    /// Counts what is under way from now on.
+    fn begin(&mut self, pending: &Pending) {
+        self.look_ups += usize::from(pending.is_look_up());
+        self.settled_bytes += pending.held_bytes();
     }
 
     /// Adds a slot; the one before it grows no more.
@@ -180,6 +193,8 @@ impl Queue {
                 Poll::Pending => {}
                 Poll::Ready(Fate::Close) => return Err(command::Close),
                 Poll::Ready(Fate::Answered) => {
+                    self.look_ups -= usize::from(pending.is_look_up());
+                    self.settled_bytes -= pending.held_bytes();
                     self.answered(index, reply);
                     self.release(claim);
                     // A barrier is alone in the queue.
@@ -237,13 +252,15 @@ impl Queue {
         self.parked -= 1;
         self.settled_bytes -= parked.bytes();
         let mut reply = Output::default();
-        match command::execute(turn, &parked.request.borrow(), parked.writer, &mut reply)? {
+        let Parked { request, writer, room } = *parked;
+        match command::execute(turn, &request.borrow(), writer, &mut reply)? {
             None => {
                 self.answered(index, reply);
                 self.release(claim);
                 Ok(true)
             }
-            Some(mut pending) => {
+            Some(pending) => {
+                let mut pending = pending.holding(room);
                 // Polled once now, so that its waker is known.
                 match pending.poll(task, turn, &mut reply) {
                     Poll::Ready(Fate::Close) => Err(command::Close),
@@ -253,6 +270,7 @@ impl Queue {
                         Ok(true)
                     }
                     Poll::Pending => {
+                        self.begin(&pending);
                         self.slots[index] = Slot::Waiting(claim, Box::new(pending));
                         Ok(false)
                     }

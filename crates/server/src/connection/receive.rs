@@ -40,7 +40,7 @@ pub(crate) struct Receiving {
     place: Place,
     /// Came with the head of the request, before there was a place.
     early: Vec<u8>,
-    /// The share of the bytes in flight; held until the value is handed over.
+    /// The share of the bytes in flight; held until the engine has answered.
     permit: Option<OwnedSemaphorePermit>,
     /// When its share and its place were there.
     since: Option<Timestamp>,
@@ -73,8 +73,25 @@ impl Receiving {
         }
     }
 
+    /// Takes what came with the head of the request, to the value's place if it can have one at once; how many bytes.
+    pub(crate) fn begin(&mut self, turn: &Turn<'_>, available: &[u8]) -> usize {
+        let available = &available[..available.len().min(self.value_bytes + self.trailer_bytes)];
+        if available.len() >= EARNEST_BYTES.min(self.value_bytes)
+            && let Ok(permit) = turn.shared().budget.clone().try_acquire_many_owned(self.units(turn))
+        {
+            self.permit = Some(permit);
+            self.place = reserve(turn, &self.request.borrow(), self.value_bytes);
+        }
+        if !matches!(self.place, Place::Ready(_) | Place::Refused(_)) {
+            return self.take_early(available);
+        }
+        self.put_all(available);
+        self.since = Some(turn.now);
+        available.len()
+    }
+
     /// Takes what came before there is a place; how many bytes.
-    pub(crate) fn take_early(&mut self, available: &[u8]) -> usize {
+    fn take_early(&mut self, available: &[u8]) -> usize {
         let count = available.len().min(self.value_bytes + self.trailer_bytes - self.early.len());
         self.early.extend_from_slice(&available[..count]);
         count
@@ -90,10 +107,13 @@ impl Receiving {
 
     /// Asks for room for all of the value.
     fn ask(&self, turn: &Turn<'_>) -> Place {
-        let shared = turn.shared();
-        let units = self.value_bytes.min(shared.options.bytes_in_flight_max).div_ceil(BUDGET_UNIT_BYTES);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        Place::Budget(Box::pin(shared.budget.clone().acquire_many_owned(units)))
+        Place::Budget(Box::pin(turn.shared().budget.clone().acquire_many_owned(self.units(turn))))
+    }
+
+    /// How much of the bytes in flight it takes.
+    fn units(&self, turn: &Turn<'_>) -> u32 {
+        let bytes = self.value_bytes.min(turn.shared().options.bytes_in_flight_max);
+        u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX)
     }
 
     /// How far the value has come, for those who wait for its room.
@@ -122,13 +142,16 @@ impl Receiving {
             };
         }
         let early = std::mem::take(&mut self.early);
-        let mut rest = &early[..];
-        while !rest.is_empty() {
-            let count = self.put(rest);
-            rest = &rest[count..];
-        }
+        self.put_all(&early);
         self.since.get_or_insert(turn.now);
         Poll::Ready(())
+    }
+
+    fn put_all(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let count = self.put(bytes);
+            bytes = &bytes[count..];
+        }
     }
 
     /// Puts bytes where they belong; how many, at least one.
@@ -172,17 +195,13 @@ impl Receiving {
         let room = wanted.min(spare.len());
         let mut buffer = ReadBuf::new(&mut spare[..room]);
         std::task::ready!(Pin::new(stream).poll_read(task, &mut buffer))?;
-        let mut rest = buffer.filled();
-        let count = rest.len();
+        let filled = buffer.filled();
         if matches!(self.place, Place::Unearned) {
-            self.take_early(rest);
-            return Poll::Ready(Ok(count));
+            self.take_early(filled);
+        } else {
+            self.put_all(filled);
         }
-        while !rest.is_empty() {
-            let taken = self.put(rest);
-            rest = &rest[taken..];
-        }
-        Poll::Ready(Ok(count))
+        Poll::Ready(Ok(filled.len()))
     }
 
     fn is_complete(&self) -> bool {
@@ -297,10 +316,10 @@ impl Session {
             }
         };
         if replies.queue.conflicts(claim) {
-            let parked = Parked { request: receiving.request, writer: Some(writer), _room: receiving.permit };
-            replies.queue.park(claim, parked);
+            let Receiving { request, permit, .. } = receiving;
+            replies.queue.park(claim, Parked { request, writer: Some(writer), room: permit });
         } else if let Some(pending) = command::execute(&turn, &request, Some(writer), replies.tail())? {
-            replies.queue.wait(claim, pending);
+            replies.queue.wait(claim, pending.holding(receiving.permit));
         }
         Ok(())
     }

@@ -50,6 +50,22 @@ impl Stream {
         }
     }
 
+    /// Whether it can be taken off the event loop, and tied to it again.
+    pub(crate) fn may_rest(&self) -> bool {
+        matches!(self, Stream::Tcp(_) | Stream::Unix(_))
+    }
+
+    /// Takes the socket off the event loop.
+    pub(crate) fn detach(self) -> io::Result<Socket> {
+        match self {
+            Stream::Tcp(stream) => Ok(Socket::Tcp(stream.into_std()?)),
+            Stream::Unix(stream) => Ok(Socket::Unix(stream.into_std()?)),
+            Stream::Tls(_) | Stream::Datagram(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "it is more than a socket"))
+            }
+        }
+    }
+
     /// Whether answers may go on without an end.
     pub(crate) fn lasts(&self) -> bool {
         !matches!(self, Stream::Datagram(_))

@@ -27,5 +27,6 @@ pub(super) fn lines(turn: &Turn<'_>, lines: &mut Lines<'_>) {
     lines.stat("bytes_unsent", &turn.shared().unsent_bytes());
     lines.stat("store_errors", &turn.shared().totals().store_errors);
     lines.stat("idle_kicks", &turn.shared().totals().idle_kicks);
+    lines.stat("connections_rested", &turn.shared().totals().rested);
     lines.stat("slow_uploads", &turn.shared().totals().slow_uploads);
 }
