@@ -82,7 +82,7 @@ fn a_rested_connection_is_closed_when_it_is_silent_for_too_long() {
     let mut silent = running.connect();
     silent.ask("mn\r\n", "MN\r\n");
     rested(&mut other, 1);
-    until("the connection to be closed", || (other.stat("idle_kicks") == 1).then_some(()));
+    until("the connection to be closed", || (other.own_stat("idle_kicks") == 1).then_some(()));
     silent.expect_close();
 }
 
