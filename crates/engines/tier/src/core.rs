@@ -12,6 +12,7 @@ use larder_engine::{
 
 use crate::behind::Behind;
 use crate::counters::{Counters, count};
+use crate::keys::OwnKeys;
 use crate::marks::Marks;
 use crate::options::TierOptions;
 use crate::traffic::{Traffic, Writing};
@@ -25,6 +26,7 @@ pub(crate) struct Core<C: Cache + ?Sized> {
     pub services: Services,
     pub options: TierOptions,
     pub description: Description,
+    pub keys: OwnKeys,
     pub traffic: Arc<Traffic>,
     pub marks: Marks,
     pub waiting_flushes: WaitingFlushes,
@@ -198,6 +200,20 @@ impl<C: Cache + ?Sized> Core<C> {
     pub fn owned(&self, key: Key<'_>) -> OwnedKey {
         let name = self.cache_name(key).map(Vec::into_boxed_slice);
         OwnedKey { bytes: key.bytes().into(), prefix_length: key.prefix().len(), name }
+    }
+
+    /// Announces to the cache that the store is about to be asked for a key. `None` also for a key that is not the tier's:
+    /// what the store says of it is not kept.
+    pub fn lease(&self, key: &OwnedKey) -> Option<Lease> {
+        let lease = self.cache.lease(key.cached());
+        // In this order: who takes the key away makes the cache forget it afterwards, which revokes the lease.
+        lease.filter(|_| self.keys.include(key.key().bytes()))
+    }
+
+    /// Whether others may write the key past this tier, so that readers must not share an answer. Writes that are
+    /// queued are all in this tier's queue.
+    pub fn is_written_by_others(&self, key: Key<'_>) -> bool {
+        self.behind.is_none() && !self.keys.include(key.bytes())
     }
 
     /// The state of write-behind, for code that runs only under it.

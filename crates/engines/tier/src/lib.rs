@@ -11,12 +11,14 @@
 //! | `behind` | writes that are acknowledged when queued |
 //! | `warm` | filling the cache at start |
 //! | `thread`, `event_loop`, `signal` | the tier's own thread |
+//! | `keys` | whose keys get into the cache |
 //! | `marks`, `waiting` | what a fill must not undo: writes during a scan, flushes that fall due |
 
 mod behind;
 mod core;
 mod counters;
 mod event_loop;
+mod keys;
 mod marks;
 mod options;
 mod read;
@@ -28,6 +30,7 @@ mod traffic;
 mod waiting;
 mod warm;
 
+pub use keys::{IsOwn, Keys};
 pub use options::{Behind, TierOptions, Write};
 pub use tier::Tier;
 

@@ -172,14 +172,14 @@ impl<C: Cache + ?Sized> Core<C> {
     #[cold]
     fn read_store(self: &Arc<Self>, context: &Context<'_>, key: Key<'_>, get: &Get, miss: Miss) -> GetReply {
         count(&self.counters.misses);
-        if miss == Miss::Refer {
+        if miss == Miss::Refer || self.is_written_by_others(key) {
             return Reply::Pending(self.get_changing(context, key, get));
         }
         let owned = self.owned(key);
         match self.traffic.join(owned.name(), context.worker) {
             Role::Waits(completion) => self.wait(context, owned, get, completion),
             Role::Leads(leader) => {
-                let lease = self.cache.lease(owned.cached());
+                let lease = self.lease(&owned);
                 let mut keep = KeepItem::default();
                 let reply = self.store.get(context, key, &plain(get), &mut keep);
                 let asked = answer(kept(reply, keep));
@@ -443,12 +443,15 @@ impl<C: Cache + ?Sized> Core<C> {
         miss: Miss,
         missing: &mut Missing<'k>,
     ) -> GetReply {
+        if self.is_written_by_others(key) {
+            return self.read_store(context, key, get, miss);
+        }
         count(&self.counters.misses);
         let owned = self.owned(key);
         match self.traffic.join(owned.name(), context.worker) {
             Role::Waits(completion) => self.wait(context, owned, get, completion),
             Role::Leads(leader) => {
-                let lease = self.cache.lease(owned.cached());
+                let lease = self.lease(&owned);
                 let slot = Rc::new(Slot::default());
                 missing.keys.push(key);
                 missing.answers.slots.push(slot.clone());

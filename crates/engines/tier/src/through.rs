@@ -30,7 +30,7 @@ impl<C: Cache + ?Sized> Core<C> {
         let asker = Asker::of(context);
         let key = self.owned(key);
         let writing = self.traffic.write(key.name());
-        let lease = self.cache.lease(key.cached());
+        let lease = self.lease(&key);
         let reply = ask(&*self.store);
         Reply::Pending(Operation::driven(context.worker, async move {
             let answer = answer(reply).await;

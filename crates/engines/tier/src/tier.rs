@@ -15,6 +15,7 @@ use crate::behind::Behind;
 use crate::core::{Asker, Core, answer};
 use crate::counters::Counters;
 use crate::event_loop::EventLoop;
+use crate::keys::{Keys, OwnKeys};
 use crate::marks::Marks;
 use crate::options::{TierOptions, Write};
 use crate::thread::TierThread;
@@ -34,7 +35,7 @@ pub struct Tier<C: Cache + ?Sized = dyn Cache> {
 }
 
 impl<C: Cache + ?Sized> Tier<C> {
-    /// Puts `cache` above `store`.
+    /// Puts `cache` above `store`, for every key.
     ///
     /// # Errors
     /// Write-behind above a store that others write too, or that cannot reserve CAS ids.
@@ -43,6 +44,20 @@ impl<C: Cache + ?Sized> Tier<C> {
         cache: Arc<C>,
         store: Arc<dyn Engine>,
         options: TierOptions,
+    ) -> Result<Self, EngineError> {
+        Self::for_keys(services, cache, store, options, Keys::All)
+    }
+
+    /// Puts `cache` above `store`, for some of the keys until [`Tier::answer_for`] says otherwise.
+    ///
+    /// # Errors
+    /// Those of [`Tier::new`].
+    pub fn for_keys(
+        services: Services,
+        cache: Arc<C>,
+        store: Arc<dyn Engine>,
+        options: TierOptions,
+        keys: Keys,
     ) -> Result<Self, EngineError> {
         let below = store.describe();
         let behind = match options.write {
@@ -65,6 +80,7 @@ impl<C: Cache + ?Sized> Tier<C> {
             services,
             options,
             description,
+            keys: OwnKeys::new(keys),
             traffic: Traffic::new(),
             marks: Marks::new(),
             waiting_flushes: WaitingFlushes::default(),
@@ -79,14 +95,21 @@ impl<C: Cache + ?Sized> Tier<C> {
 }
 
 impl<C: Cache + ?Sized> Tier<C> {
-    /// Tells the store which keys the cache holds, for the next start. May block, and hold up the store's writers: for
-    /// a stop. [`Engine::close`] does it unless [`TierOptions::closes_below`] is off.
+    /// From now on the tier answers for these keys: only under them anything of the store gets into the cache, and
+    /// readers share an answer. A tier that was made for [`Keys::None`] warms up when it gets some.
     ///
-    /// # Errors
-    /// The store's.
-    pub fn list_cached_keys(&self) -> Result<(), EngineError> {
-        let keys = self.core.cache.newest_keys(WARM_LIST_KEYS_MAX);
-        self.core.store.keep_warm_list(&mut keys.into_iter())
+    /// What the cache holds of keys that are taken away stays: make it forget them afterwards. Until
+    /// then a copy that is on its way may still get there.
+    pub fn answer_for(&self, keys: Keys) {
+        self.core.keys.replace(keys);
+    }
+
+    /// The tier's own keys that the cache holds, newest first as far as known: what [`Engine::keep_warm_list`] of the store
+    /// is to be given for the next start. [`Engine::close`] does it unless [`TierOptions::closes_below`] is off.
+    pub fn cached_keys(&self) -> Vec<Box<[u8]>> {
+        let mut keys = self.core.cache.newest_keys(WARM_LIST_KEYS_MAX);
+        keys.retain(|key| self.core.keys.include(key));
+        keys
     }
 }
 
@@ -305,7 +328,7 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         if !core.options.closes_below {
             return drained;
         }
-        let listed = self.list_cached_keys();
+        let listed = core.store.keep_warm_list(&mut self.cached_keys().into_iter());
         let store = core.store.close();
         drained.and(store).and(listed).and(core.cache.close())
     }

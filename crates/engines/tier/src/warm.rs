@@ -1,7 +1,7 @@
 //! Filling the cache from the store at start.
 //!
 //! In the background and with pauses, roughly newest first, until the cache is full. A copy never takes the place of a
-//! newer one: see [`crate::marks`].
+//! newer one: see [`crate::marks`]. Nor does it stand for an item that others keep: see [`crate::keys`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +44,7 @@ enum WarmState {
     Full,
     /// The store failed.
     Failed,
-    /// The tier was closed.
+    /// The tier was closed, or answers for no key any more.
     Stopped,
 }
 
@@ -86,6 +86,7 @@ impl WarmUp {
 impl<C: Cache + ?Sized> Core<C> {
     /// Warms the cache up. Ends when it is full, at the end of the store, on an error or an order to stop.
     pub(crate) async fn warm_up(self: Arc<Self>, asker: Asker, timer: Timer, orders: Arc<Orders>) {
+        self.keys.any().await;
         self.warm_up.set(WarmState::Running);
         let began = timer.elapsed();
         let end = self.warm_pages(&asker, &timer, &orders).await;
@@ -101,7 +102,7 @@ impl<C: Cache + ?Sized> Core<C> {
         let mut cursor: Option<Vec<u8>> = None;
         let mut logged_at = timer.elapsed();
         loop {
-            if orders.stop() {
+            if orders.stop() || self.keys.is_none() {
                 return WarmState::Stopped;
             }
             if !self.cache.has_room() {
@@ -127,7 +128,9 @@ impl<C: Cache + ?Sized> Core<C> {
             for (key, item) in page.items {
                 self.warm_item(&asker, &marks, &key, item).await;
             }
-            let Some(next) = page.next else { return WarmState::Whole };
+            let Some(next) = page.next else {
+                return if self.keys.is_none() { WarmState::Stopped } else { WarmState::Whole };
+            };
             cursor = Some(next);
             let now = timer.elapsed();
             if now >= logged_at + LOG_EVERY {
@@ -141,13 +144,16 @@ impl<C: Cache + ?Sized> Core<C> {
 
     /// Puts one item of a page into the cache if nothing is known there and nothing was written since.
     async fn warm_item(&self, asker: &Asker, marks: &[u32], key: &[u8], item: Item) {
+        if !self.keys.include(key) {
+            return;
+        }
         let key = self.owned(Key::new(key));
         let get = Get { bump: false, ..Get::plain() };
         let known = self.cache.lookup(&asker.context(asker.now), key.cached(), &get, &mut NoValue);
         if !matches!(known, Reply::Ready(Ok(Lookup::Unknown))) || !self.cache.has_room() {
             return;
         }
-        let Some(lease) = self.cache.lease(key.cached()) else { return };
+        let Some(lease) = self.lease(&key) else { return };
         // In this order: a write that comes after these looks finds the lease and revokes it.
         if self.marks.moved(marks, key.name()) || !self.traffic.is_quiet(key.name()) {
             return;

@@ -137,6 +137,9 @@ impl<C: Cache + ?Sized> Core<C> {
 
     /// What the cache can say at once: an item, that there is none, or nothing.
     fn cached_item(&self, context: &Context<'_>, key: &OwnedKey) -> Option<Option<Held>> {
+        if !self.keys.include(key.key().bytes()) {
+            return None;
+        }
         let get = Get { bump: false, ..Get::plain() };
         let mut keep = KeepItem::default();
         match self.cache.lookup(context, key.cached(), &get, &mut keep) {

@@ -257,7 +257,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
         let key = OwnedKey::sent(&sent.name, sent.key, sent.prefix_length);
         let core = &self.core;
         let writing = core.traffic.write(key.name());
-        let lease = core.cache.lease(key.cached());
+        let lease = core.lease(&key);
         let name = sent.name;
         // A flush has fallen due since the write: the item has been gone since then.
         let flushed = core.waiting_flushes.crossed(&name, sent.written, core.now());

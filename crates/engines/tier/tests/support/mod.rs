@@ -20,7 +20,7 @@ use larder_engine::{
     Store, Stored, Timestamp,
 };
 use larder_ram::{RamEngine, RamOptions};
-use larder_tier::{Tier, TierOptions};
+use larder_tier::{Keys, Tier, TierOptions};
 use parking_lot::{Condvar, Mutex};
 
 /// Takes the answer to the caller; with an error in its place if one is given.
@@ -384,10 +384,14 @@ impl Bench {
     }
 
     pub fn above(store: Arc<ScriptedStore>, options: TierOptions) -> Self {
+        Bench::for_keys(store, options, Keys::All)
+    }
+
+    pub fn for_keys(store: Arc<ScriptedStore>, options: TierOptions, keys: Keys) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let services = Services { clock: clock.clone(), ..Services::system() };
         let ram = Arc::new(RamEngine::new(services.clone(), RamOptions::new(8 << 20)));
-        let tier = Arc::new(Tier::new(services, ram.clone(), store.clone(), options).unwrap());
+        let tier = Arc::new(Tier::for_keys(services, ram.clone(), store.clone(), options, keys).unwrap());
         let executor = LocalExecutor::new(0);
         let client = Rc::new(Client::new(tier.clone(), executor.worker().clone(), clock.clone()));
         Bench { store, ram, tier, clock, executor, client }
@@ -437,6 +441,12 @@ impl Bench {
     pub fn evict(&self) {
         self.ram.set_memory_limit(1).unwrap();
         self.ram.set_memory_limit(8 << 20).unwrap();
+    }
+
+    /// Puts an item into RAM past the tier, as a stack that shares it does.
+    pub fn put_into_ram(&self, key: &[u8], value: &[u8]) {
+        let store = Store::set(Key::new(key), 0, larder_engine::Expiry::NEVER, Payload::Borrowed(value));
+        now(self.ram.store(&self.context(), store)).unwrap();
     }
 
     /// A line of the tier's statistics.
