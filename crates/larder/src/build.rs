@@ -1,9 +1,9 @@
 //! From a checked plan to engines: the one place that knows them all by name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::error::Error as _;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use larder_engine::{Engine, EngineError, Services};
 use larder_ram::{RamEngine, RamOptions};
 use larder_server::{Routes, Setup, Stack, Tunables};
 use larder_sqlite::{SqliteEngine, SqliteOptions};
-use larder_tier::{Behind, Tier, TierOptions};
+use larder_tier::{Behind, Keys, Tier, TierOptions};
 
 use crate::config::{self, Layer, Plan, Write};
+use crate::owners::{InUse, Owned, Owner, Owners};
 
 /// How long a write may wait where the clock is a test's.
 const JUDGED_WAIT: Duration = Duration::from_secs(3600);
@@ -28,8 +29,18 @@ pub struct Engines {
     /// RAM of a stack's own, by the prefix it serves and its size.
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
     stores: HashMap<PathBuf, Arc<SqliteEngine>>,
-    /// With the expression of the first stack that used it.
-    tiers: HashMap<TierName, (String, Arc<Tier<RamEngine>>)>,
+    tiers: HashMap<TierName, NamedTier>,
+    owners: Arc<Owners>,
+}
+
+/// A tier as it is kept here.
+struct NamedTier {
+    owner: Owner,
+    /// The expression of the first stack that used it.
+    expression: String,
+    /// Of its store.
+    file: PathBuf,
+    tier: Arc<Tier<RamEngine>>,
 }
 
 /// What makes two tiers the same: cache, store and settings.
@@ -60,6 +71,7 @@ impl Engines {
             own_ram: HashMap::new(),
             stores: HashMap::new(),
             tiers: HashMap::new(),
+            owners: Arc::default(),
         }
     }
 
@@ -80,7 +92,8 @@ impl Engines {
         self.stack(plan, prefix)
     }
 
-    /// The setup of a plan: engines that are there already are used again, missing ones are made.
+    /// The setup of a plan: engines that are there already are used again, missing ones are made. New tiers keep nothing
+    /// in their caches before [`Engines::begin`].
     ///
     /// # Errors
     /// What cannot be opened, by name. Engines made before the failing one stay for a later try.
@@ -106,27 +119,43 @@ impl Engines {
         Ok(Setup { routes: Routes::new(routes), tunables: tunables(plan)? })
     }
 
+    /// The setup of a plan, which [`Engines::setup`] has made, is about to be used. Until what it replaces is
+    /// [ended](Owners::end), no tier keeps anything of keys that the two give to different engines.
+    pub fn begin(&self, plan: &Plan) -> InUse {
+        let owner = |prefix: &config::Prefix| {
+            let name = tier_of(prefix)?;
+            Some(self.tiers.get(&name).expect("the setup of this plan has made its tiers").owner)
+        };
+        let prefixes = plan.prefixes.iter();
+        self.owners.begin(Owned::new(prefixes.map(|prefix| (prefix.key.as_bytes().into(), owner(prefix)))))
+    }
+
+    /// Whose keys are whose.
+    pub fn owners(&self) -> Arc<Owners> {
+        self.owners.clone()
+    }
+
     fn stack(&mut self, plan: &Plan, prefix: &config::Prefix) -> anyhow::Result<Arc<dyn Engine>> {
         match (&prefix.stack.layers[..], &prefix.stack.tier) {
             ([Layer::Ram { size_bytes }], None) => Ok(self.ram(plan, &prefix.key, *size_bytes)),
             ([Layer::Sqlite { file }], None) => Ok(self.store(plan, file)?),
             ([Layer::Ram { size_bytes }, Layer::Sqlite { file }], Some(tier)) => {
                 let name = tier_name(&prefix.key, *size_bytes, file, tier);
-                if let Some((_, tier)) = self.tiers.get(&name) {
-                    return Ok(tier.clone());
+                if let Some(known) = self.tiers.get(&name) {
+                    return Ok(known.tier.clone());
                 }
                 let cache = self.ram(plan, &prefix.key, *size_bytes);
                 let store = self.store(plan, file)?;
-                let made = Tier::new(
-                    self.services.clone(),
-                    cache,
-                    store,
-                    tier_options(prefix.stack.to_string(), tier, self.is_alone),
-                )
-                .map_err(|error| anyhow!("{error}"))?;
-                let made = Arc::new(made);
-                self.tiers.insert(name, (prefix.stack.to_string(), made.clone()));
-                Ok(made)
+                let expression = prefix.stack.to_string();
+                let options = tier_options(expression.clone(), tier, self.is_alone);
+                // What is alone answers for every key; others are told which are theirs.
+                let keys = if self.is_alone { Keys::All } else { Keys::None };
+                let made = Tier::for_keys(self.services.clone(), cache, store, options, keys);
+                let tier = Arc::new(made.map_err(|error| anyhow!("{error}"))?);
+                let owner = self.owners.add(&tier);
+                let made = NamedTier { owner, expression, file: file.clone(), tier: tier.clone() };
+                self.tiers.insert(name, made);
+                Ok(tier)
             }
             _ => Err(anyhow!("this combination of engines cannot be built")),
         }
@@ -174,13 +203,8 @@ impl Engines {
     pub fn retire(&mut self, plan: &Plan) -> Retired {
         let used = used(plan);
         let mut retired = Retired::default();
-        self.tiers.retain(|name, tier| {
-            let stays = used.tiers.contains(name);
-            if !stays {
-                retired.tiers.push(tier.clone());
-            }
-            stays
-        });
+        let unused = self.tiers.extract_if(|name, _| !used.tiers.contains(name));
+        retired.tiers.extend(unused.map(|(_, tier)| tier));
         self.stores.retain(|file, store| {
             let stays = used.stores.contains(file);
             if !stays {
@@ -217,7 +241,7 @@ impl Engines {
 /// Engines out of service, to be closed.
 #[derive(Default)]
 pub struct Retired {
-    tiers: Vec<(String, Arc<Tier<RamEngine>>)>,
+    tiers: Vec<NamedTier>,
     stores: Vec<(PathBuf, Arc<SqliteEngine>)>,
     rams: Vec<Arc<RamEngine>>,
     /// Whether the server stops; otherwise stores may go on serving other stacks.
@@ -252,6 +276,12 @@ impl Retired {
         self.stores.iter().map(|(file, _)| file.clone()).collect()
     }
 
+    /// The keys that are in the caches over a store, newest first as far as known.
+    fn cached_keys(&self, file: &Path) -> impl Iterator<Item = Box<[u8]>> {
+        let above = self.tiers.iter().filter(|tier| tier.file == file);
+        by_turns(above.map(|tier| tier.tier.cached_keys()).collect())
+    }
+
     /// Brings what was accepted to its level: the tiers first, then what they stand on. Blocks.
     /// The errors name what could not be brought down.
     pub fn close(self) -> Vec<NotClosed> {
@@ -259,23 +289,48 @@ impl Retired {
         let mut note = |name: &str, outcome: Result<(), EngineError>| {
             errors.extend(outcome.err().map(|error| NotClosed::new(name, &error)));
         };
-        for (expression, tier) in self.tiers {
-            note(&expression, tier.close());
+        for NamedTier { expression, tier, .. } in &self.tiers {
+            note(expression, tier.close());
+        }
+        for (file, store) in &self.stores {
+            let file_name = file.display().to_string();
             if self.stop {
-                note(&expression, tier.list_cached_keys());
+                note(&file_name, store.keep_warm_list(&mut self.cached_keys(file)));
             }
+            note(&file_name, store.close());
         }
-        for (file, store) in self.stores {
-            note(&file.display().to_string(), store.close());
-        }
-        for ram in self.rams {
+        for ram in &self.rams {
             note("ram", ram.close());
         }
         errors
     }
 }
 
-fn tier_name(key: &str, size_bytes: Option<u64>, file: &std::path::Path, tier: &config::Tier) -> TierName {
+/// Takes from each list in turn.
+fn by_turns<T>(lists: Vec<Vec<T>>) -> impl Iterator<Item = T> {
+    let mut lists: VecDeque<_> = lists.into_iter().map(Vec::into_iter).collect();
+    std::iter::from_fn(move || {
+        while let Some(mut list) = lists.pop_front() {
+            if let Some(item) = list.next() {
+                lists.push_back(list);
+                return Some(item);
+            }
+        }
+        None
+    })
+}
+
+/// The tier that serves a prefix, if one does.
+fn tier_of(prefix: &config::Prefix) -> Option<TierName> {
+    match (&prefix.stack.layers[..], &prefix.stack.tier) {
+        ([Layer::Ram { size_bytes }, Layer::Sqlite { file }], Some(tier)) => {
+            Some(tier_name(&prefix.key, *size_bytes, file, tier))
+        }
+        _ => None,
+    }
+}
+
+fn tier_name(key: &str, size_bytes: Option<u64>, file: &Path, tier: &config::Tier) -> TierName {
     TierName {
         ram: size_bytes.map(|bytes| (key.to_owned(), bytes)),
         file: file.to_owned(),
@@ -286,20 +341,14 @@ fn tier_name(key: &str, size_bytes: Option<u64>, file: &std::path::Path, tier: &
 fn used(plan: &Plan) -> Used {
     let mut used = Used::default();
     for prefix in &plan.prefixes {
-        let mut ram = None;
+        used.tiers.extend(tier_of(prefix));
         for layer in &prefix.stack.layers {
             match layer {
                 Layer::Ram { size_bytes: None } => used.shared_ram = true,
                 Layer::Ram { size_bytes: Some(bytes) } => {
-                    ram = Some(*bytes);
                     used.own_ram.push((prefix.key.clone(), *bytes));
                 }
-                Layer::Sqlite { file } => {
-                    used.stores.push(file.clone());
-                    if let Some(tier) = &prefix.stack.tier {
-                        used.tiers.push(tier_name(&prefix.key, ram, file, tier));
-                    }
-                }
+                Layer::Sqlite { file } => used.stores.push(file.clone()),
             }
         }
     }
@@ -328,7 +377,7 @@ fn tier_options(name: String, tier: &config::Tier, is_alone: bool) -> TierOption
 }
 
 /// Where a store file of the plan is, and how it is opened.
-pub fn store_options(plan: &Plan, file: &std::path::Path) -> anyhow::Result<SqliteOptions> {
+pub fn store_options(plan: &Plan, file: &Path) -> anyhow::Result<SqliteOptions> {
     let path = plan.data.join(file);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Err(anyhow!("{}: not the name of a file", path.display()));

@@ -15,10 +15,11 @@ use larder_ram::RamEngine;
 use larder_server::{Bound, ListenAddress, Server, Setup, StopRequest};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use crate::build::{Engines, NotClosed, Retired};
+use crate::build::Engines;
 use crate::cli;
 use crate::closing::Closing;
 use crate::config::{Host, Layer, Listener, Moved, Options, Plan, Program, TcpAddress};
+use crate::owners::InUse;
 use crate::process::{self, PidFile, Side};
 use crate::{guard, log, metrics};
 
@@ -73,6 +74,7 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     }
     let mut engines = Engines::new(services.clone());
     let setup = engines.setup(&plan)?;
+    let in_use = engines.begin(&plan);
     let (events_sender, events) = channel();
     // Before the first client is served: from then on a stop is a clean one.
     watch_signals(events_sender.clone())?;
@@ -92,6 +94,7 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     let mut closing = Closing::default();
     let running = Running {
         plan,
+        in_use,
         options,
         program,
         engines: &mut engines,
@@ -309,6 +312,7 @@ fn watch_signals(events: Sender<Event>) -> anyhow::Result<()> {
 /// A server under way, with what a reload needs.
 struct Running<'a> {
     plan: Plan,
+    in_use: InUse,
     options: &'a Options,
     program: Program,
     engines: &'a mut Engines,
@@ -433,20 +437,26 @@ impl Running<'_> {
         };
         let moved = self.plan.moved(&plan);
         let rams = self.engines.rams();
-        // Before the swap, so that no key is answered from a copy of the store it came from; and after it, for what
-        // the last requests of the old setup put there.
+        // Before the swap, so that no key is answered from a copy of the store it came from. From now on no tier keeps
+        // anything of these keys.
+        let old_in_use = std::mem::replace(&mut self.in_use, self.engines.begin(&plan));
         forget(&rams, moved.iter());
         let old = self.server.shared().swap_setup(setup);
-        forget(&rams, moved.iter());
+        // What the last requests of the old setup put into RAM only.
+        forget(&rams, moved.iter().filter(|moved| moved.to_store));
         self.server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
         for change in &changes.list {
             tracing::info!(target: log::TOLD, "reload: {change}");
         }
         let retired = self.engines.retire(&plan);
         self.plan = plan;
-        let events = self.events.clone();
+        let (events, owners) = (self.events.clone(), self.engines.owners());
         let begun = self.closing.begin(retired.store_files(), move |number| {
-            let errors = finish_when_unused(old, &rams, &moved, retired);
+            wait_until_unused(old);
+            // And those that were under way; no tier has kept anything of these keys.
+            forget(&rams, moved.iter().filter(|moved| moved.to_store));
+            owners.end(old_in_use);
+            let errors = retired.close();
             // Nobody listens any more once the server stops, which then waits for the end of this thread.
             drop(events.send(Event::Closed(number)));
             errors
@@ -468,18 +478,9 @@ fn forget<'a>(rams: &[Arc<RamEngine>], moved: impl Iterator<Item = &'a Moved>) {
     }
 }
 
-/// Closes engines once no worker holds the setup that used them, so that nothing comes by the old
-/// routes any more. Until then a copy may still have been made by one; an item that is in RAM only is not touched.
-fn finish_when_unused(
-    old: Arc<Setup>,
-    rams: &[Arc<RamEngine>],
-    moved: &[Moved],
-    retired: Retired,
-) -> Vec<NotClosed> {
+/// Waits until no worker holds a setup that was replaced, so that nothing comes by its routes any more.
+fn wait_until_unused(old: Arc<Setup>) {
     while Arc::strong_count(&old) > 1 {
         std::thread::sleep(RETIRE_PERIOD);
     }
-    drop(old);
-    forget(rams, moved.iter().filter(|moved| moved.to_store));
-    retired.close()
 }

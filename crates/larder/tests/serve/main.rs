@@ -27,4 +27,5 @@ mod resting;
 mod statistics;
 mod suites;
 mod time;
+mod warming;
 mod watchers;
