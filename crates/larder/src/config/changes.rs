@@ -67,7 +67,7 @@ pub struct Refusal {
 impl Plan {
     /// What a running server has to change to follow `new`, or everything that it cannot change; then nothing
     /// may be applied. The caller reads whatever it needs from `new` itself, and keeps the engines of every stack
-    /// that equals one of the old plan: equal stacks are one.
+    /// that is one with a stack of the old plan.
     pub fn changes(&self, new: &Plan) -> Result<Changes, Vec<Refusal>> {
         let mut list = Vec::new();
         let mut refusals = Vec::new();
@@ -115,9 +115,7 @@ impl Plan {
 
 /// Whether the two are served by the very same engines. A RAM of its own is each prefix's own.
 fn are_one(one: &Prefix, other: &Prefix) -> bool {
-    let has_own_ram =
-        one.stack.layers.iter().any(|layer| matches!(layer, Layer::Ram { size_bytes: Some(_) }));
-    one.stack == other.stack && (!has_own_ram || one.key == other.key)
+    one.stack == other.stack && (!one.stack.has_own_ram() || one.key == other.key)
 }
 
 /// Whether a running server can take up another value.
@@ -185,16 +183,16 @@ fn settings(plan: &Plan) -> Vec<Setting> {
 
 /// A queue of writes belongs to the one cache over its store, so a key must not come under another cache while
 /// its write may still be queued: the stacks over a file that is or would be written behind stay as they are.
-/// Prefixes may still come and go among stacks that are all alike, for these are one.
+/// Prefixes may still come and go among stacks that are all one.
 fn stacks_written_behind(old: &Plan, new: &Plan) -> Vec<Refusal> {
     let (old, new) = (stacks_by_file(old), stacks_by_file(new));
     let mut refusals = Vec::new();
     for (file, from) in old {
         let Some(to) = new.get(file) else { continue };
-        let mut all = from.values().chain(to.values());
-        let is_behind = all.clone().any(|stack| stack.is_written_behind());
-        let first = from.values().next();
-        if is_behind && from != *to && !all.all(|stack| Some(stack) == first) {
+        let all = from.values().chain(to.values()).copied();
+        let is_behind = all.clone().any(|prefix| prefix.stack.is_written_behind());
+        let are_all_one = all.clone().zip(all.skip(1)).all(|(one, other)| are_one(one, other));
+        if is_behind && from != *to && !are_all_one {
             let what = format!("what is written behind to {}", file.display());
             refusals.push(Refusal { what, from: in_words(&from), to: in_words(to) });
         }
@@ -202,15 +200,15 @@ fn stacks_written_behind(old: &Plan, new: &Plan) -> Vec<Refusal> {
     refusals
 }
 
-type Stacks<'a> = BTreeMap<&'a str, &'a Stack>;
+type Stacks<'a> = BTreeMap<&'a str, &'a Prefix>;
 
 /// For each store's file, the prefixes that use it and their stacks.
 fn stacks_by_file(plan: &Plan) -> BTreeMap<&Path, Stacks<'_>> {
     let mut files: BTreeMap<&Path, Stacks<'_>> = BTreeMap::new();
-    for Prefix { key, stack } in &plan.prefixes {
-        for layer in &stack.layers {
+    for prefix in &plan.prefixes {
+        for layer in &prefix.stack.layers {
             if let Layer::Sqlite { file } = layer {
-                files.entry(file).or_default().insert(key, stack);
+                files.entry(file).or_default().insert(&prefix.key, prefix);
             }
         }
     }
@@ -218,7 +216,8 @@ fn stacks_by_file(plan: &Plan) -> BTreeMap<&Path, Stacks<'_>> {
 }
 
 fn in_words(stacks: &Stacks<'_>) -> String {
-    stacks.iter().map(|(key, stack)| format!("\"{key}\": {stack}")).collect::<Vec<_>>().join(", ")
+    let words = stacks.values().map(|Prefix { key, stack }| format!("\"{key}\": {stack}"));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn prefix_changes(old: &Plan, new: &Plan) -> Vec<Change> {

@@ -106,7 +106,8 @@ pub struct Prefix {
 }
 
 /// Engines on top of each other: caches above at most one store. Stacks that are equal are one and share their
-/// engines, but for a `ram(SIZE)` without a store, of which each prefix has its own.
+/// engines, but for those with a `ram(SIZE)`: each prefix has that RAM for its own, and above a store its own queue of
+/// writes. A store is one for all stacks that name its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
     /// Uppermost first, at least one: today `[Ram]`, `[Sqlite]` or `[Ram, Sqlite]`.
@@ -165,6 +166,11 @@ impl Stack {
     /// The undermost engine: where the items live.
     pub fn lowest(&self) -> &Layer {
         self.layers.last().expect("a stack has at least one layer")
+    }
+
+    /// Whether its RAM is each prefix's own, so that equal stacks of two prefixes are two.
+    pub fn has_own_ram(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer, Layer::Ram { size_bytes: Some(_) }))
     }
 
     /// Whether writes wait in RAM for the store.

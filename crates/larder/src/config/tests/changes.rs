@@ -131,6 +131,10 @@ fn stacks_written_behind_stay_as_they_are() {
         // The cache that holds the queue changes, or keys move between two such caches.
         (one.clone(), file_of(&[("", smaller)]), true),
         (file_of(&[("", behind), ("a", smaller)]), file_of(&[("", behind), ("b", smaller)]), true),
+        // Equal stacks with a RAM of their own are not one: each has its own queue.
+        (file_of(&[("", smaller), ("a", smaller)]), file_of(&[("", smaller)]), true),
+        (file_of(&[("", smaller)]), file_of(&[("", smaller), ("a", smaller)]), true),
+        (file_of(&[("", "ram"), ("a", smaller)]), file_of(&[("", "ram"), ("b", smaller)]), true),
         // All are one stack, or the file is another.
         (one.clone(), file_of(&[("", behind), ("a", behind)]), false),
         (one.clone(), file_of(&[("", behind), ("a", "ram")]), false),
