@@ -23,11 +23,18 @@ pub(crate) struct Orders {
     bell: Signal,
 }
 
-const CLOSE: u8 = 1;
-const ABANDON: u8 = 2;
+// A higher order takes the place of a lower one.
+const DRAIN: u8 = 1;
+const CLOSE: u8 = 2;
+const ABANDON: u8 = 3;
 
 impl Orders {
-    /// Whether to finish what is acknowledged and end.
+    /// Whether to finish what is acknowledged, however long it takes, and end.
+    pub fn drain(&self) -> bool {
+        self.order.load(Ordering::Acquire) == DRAIN
+    }
+
+    /// Whether to finish what is acknowledged, or end when the store takes none of it.
     pub fn close(&self) -> bool {
         self.order.load(Ordering::Acquire) == CLOSE
     }
@@ -37,13 +44,13 @@ impl Orders {
         self.order.load(Ordering::Acquire) == ABANDON
     }
 
-    /// Whether to end in either way.
+    /// Whether to end in one way or another.
     pub fn stop(&self) -> bool {
         self.order.load(Ordering::Acquire) != 0
     }
 
     fn give(&self, order: u8) {
-        self.order.store(order, Ordering::Release);
+        self.order.fetch_max(order, Ordering::AcqRel);
         self.bell.ring();
     }
 }
@@ -70,6 +77,16 @@ impl TierThread {
         begun.map(|()| thread)
     }
 
+    /// Ends the thread when everything acknowledged has been carried down. What is left, if it was [hurried](Self::hurry).
+    pub fn drain<C: Cache + ?Sized>(&self, core: &Core<C>) -> LeftOver {
+        self.end(core, DRAIN)
+    }
+
+    /// Makes a [drain](Self::drain) under way or to come a [close](Self::close). Does not wait.
+    pub fn hurry<C: Cache + ?Sized>(&self, core: &Core<C>) {
+        self.order(core, CLOSE);
+    }
+
     /// Ends the thread when everything acknowledged has been carried down or refused. What is left.
     pub fn close<C: Cache + ?Sized>(&self, core: &Core<C>) -> LeftOver {
         self.end(core, CLOSE)
@@ -80,13 +97,17 @@ impl TierThread {
         self.end(core, ABANDON);
     }
 
-    fn end<C: Cache + ?Sized>(&self, core: &Core<C>, order: u8) -> LeftOver {
-        let nothing = LeftOver { items: 0, last_error: None };
-        let Some(handle) = self.handle.lock().take() else { return nothing };
+    fn order<C: Cache + ?Sized>(&self, core: &Core<C>, order: u8) {
         self.orders.give(order);
         if let Some(behind) = &core.behind {
             behind.ring();
         }
+    }
+
+    fn end<C: Cache + ?Sized>(&self, core: &Core<C>, order: u8) -> LeftOver {
+        let nothing = LeftOver { items: 0, last_error: None };
+        let Some(handle) = self.handle.lock().take() else { return nothing };
+        self.order(core, order);
         handle.join().unwrap_or_else(|_| LeftOver {
             items: core.behind.as_ref().map_or(0, |behind| behind.len()),
             last_error: Some("the tier's thread has panicked".into()),

@@ -11,7 +11,7 @@ use larder_engine::{
     ScanPage, Scope, Services, Sink, StatsSink, Store, Stored, Timestamp, Touched, Writer,
 };
 
-use crate::behind::Behind;
+use crate::behind::{Behind, LeftOver};
 use crate::core::{Asker, Core, answer};
 use crate::counters::Counters;
 use crate::event_loop::EventLoop;
@@ -102,6 +102,21 @@ impl<C: Cache + ?Sized> Tier<C> {
     /// then a copy that is on its way may still get there.
     pub fn answer_for(&self, keys: Keys) {
         self.core.keys.replace(keys);
+    }
+
+    /// Carries everything acknowledged down to the store, and goes on trying however long the store refuses it; then the
+    /// tier is closed. For one that is out of use while its server runs. Blocks.
+    ///
+    /// # Errors
+    /// What is left after [`Tier::hurry`].
+    pub fn drain(&self) -> Result<(), EngineError> {
+        drained(self.thread.drain(&self.core))
+    }
+
+    /// Makes a [`Tier::drain`] that is under way on another thread, or is to come, end as [`Engine::close`] does: also when
+    /// the store takes none of what is left. Does not wait.
+    pub fn hurry(&self) {
+        self.thread.hurry(&self.core);
     }
 
     /// The tier's own keys that the cache holds, newest first as far as known: what [`Engine::keep_warm_list`] of the store
@@ -320,11 +335,7 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
 
     fn close(&self) -> Result<(), EngineError> {
         let core = &self.core;
-        let left = self.thread.close(core);
-        let drained = match left.items {
-            0 => Ok(()),
-            items => Err(not_drained(items, left.last_error)),
-        };
+        let drained = drained(self.thread.close(core));
         if !core.options.closes_below {
             return drained;
         }
@@ -334,10 +345,11 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
     }
 }
 
-fn not_drained(items: usize, last_error: Option<String>) -> EngineError {
-    let why = last_error.unwrap_or_else(|| "the store did not say why".into());
-    EngineError::new(
-        ErrorKind::Unavailable,
-        format!("{items} acknowledged writes could not be brought down to the store: {why}"),
-    )
+fn drained(left: LeftOver) -> Result<(), EngineError> {
+    if left.items == 0 {
+        return Ok(());
+    }
+    let why = left.last_error.unwrap_or_else(|| "the store did not say why".into());
+    let text = format!("{} acknowledged writes could not be brought down to the store: {why}", left.items);
+    Err(EngineError::new(ErrorKind::Unavailable, text))
 }

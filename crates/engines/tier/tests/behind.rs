@@ -313,6 +313,99 @@ fn a_stop_says_what_could_not_be_brought_down() {
     assert!(error.text().contains("out of memory"), "{error}");
 }
 
+/// With a store that takes its time to refuse, the next attempt is on its way before the last one has ended.
+#[test]
+fn a_stop_ends_though_attempts_overlap() {
+    /// Pauses in a row after which a stop gives up.
+    const PAUSES: usize = 8;
+    let bench = bench();
+    bench.store.hold();
+    bench.run(set(b"refused", b"v"));
+    bench.store.wait_for(1);
+    bench.store.fail(0, ErrorKind::BadArgument);
+    bench.until("the write is refused", |bench| bench.stat("tier_refused_items") == "1");
+    bench.run(set(b"a", b"v"));
+    bench.run(set(b"b", b"v"));
+    bench.store.wait_for(2);
+    let tier = bench.tier.clone();
+    let stop = std::thread::spawn(move || tier.close());
+    // The stop has begun when what was refused is tried again.
+    bench.store.wait_for(3);
+    bench.store.finish(2, &bench.context());
+    bench.until("it is done", |bench| bench.stat("tier_dirty_items") == "2");
+    for _ in 0..PAUSES {
+        bench.store.wait_for(2);
+        bench.store.fail(0, ErrorKind::Unavailable);
+    }
+    bench.store.fail(0, ErrorKind::Unavailable);
+    bench.until("the stop has ended", |_| stop.is_finished());
+    let error = stop.join().unwrap().unwrap_err();
+    assert!(error.text().contains("2 acknowledged writes"), "{error}");
+}
+
+#[test]
+fn a_stop_goes_on_when_the_store_takes_something_at_last() {
+    let bench = bench();
+    bench.store.refuse(Some(ErrorKind::Unavailable));
+    bench.run(set(b"a", b"v"));
+    let tier = bench.tier.clone();
+    let stop = std::thread::spawn(move || tier.close());
+    let refused = bench.store.count("store");
+    bench.until("the store has refused it again", |bench| bench.store.count("store") > refused + 2);
+    bench.store.refuse(None);
+    bench.until("the stop has ended", |_| stop.is_finished());
+    stop.join().unwrap().unwrap();
+    assert_eq!(bench.store.value(&bench.context(), b"a"), text("v"));
+}
+
+#[test]
+fn a_tier_out_of_use_keeps_its_queue_until_the_store_takes_it() {
+    /// More than a stop would try.
+    const ATTEMPTS: usize = 12;
+    let bench = bench();
+    bench.store.hold();
+    bench.run(set(b"bad", b"v"));
+    bench.store.wait_for(1);
+    bench.store.fail(0, ErrorKind::BadArgument);
+    bench.until("the write is refused", |bench| bench.stat("tier_refused_items") == "1");
+    bench.store.release(&bench.context());
+    bench.store.refuse(Some(ErrorKind::Unavailable));
+    bench.run(set(b"k", b"v"));
+    let tier = bench.tier.clone();
+    let end = std::thread::spawn(move || tier.drain());
+    for _ in 0..ATTEMPTS {
+        let before = bench.store.count("store");
+        bench.clock.advance(5);
+        bench.until("another attempt", |bench| bench.store.count("store") > before);
+    }
+    assert!(!end.is_finished());
+    bench.store.refuse(None);
+    bench.until("the end", |bench| {
+        bench.clock.advance(5);
+        end.is_finished()
+    });
+    end.join().unwrap().unwrap();
+    for key in [&b"k"[..], b"bad"] {
+        assert_eq!(bench.store.value(&bench.context(), key), text("v"));
+    }
+}
+
+#[test]
+fn a_tier_out_of_use_gives_up_at_a_stop() {
+    let bench = bench();
+    bench.store.refuse(Some(ErrorKind::Unavailable));
+    bench.run(set(b"k", b"v"));
+    let tier = bench.tier.clone();
+    let end = std::thread::spawn(move || tier.drain());
+    bench.tier.hurry();
+    bench.until("the end", |bench| {
+        bench.clock.advance(1);
+        end.is_finished()
+    });
+    let error = end.join().unwrap().unwrap_err();
+    assert!(error.text().contains("1 acknowledged writes"), "{error}");
+}
+
 #[test]
 fn a_stop_tries_refused_writes_once_more() {
     let bench = bench();

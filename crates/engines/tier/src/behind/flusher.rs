@@ -36,7 +36,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// When a write that was refused for its own sake is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// At a close, how often in a row the store must take nothing until the attempt ends.
+/// At a close, how many pauses in a row there may be, with nothing taken by the store between them, until the attempt ends.
 const CLOSE_FAILURES_MAX: u32 = 8;
 /// How often the log is told of refusals.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -64,9 +64,7 @@ struct Progress {
     /// No sending before this time.
     paused_until: Cell<Option<Duration>>,
     pause: Cell<Duration>,
-    /// Whether the store took anything of what was last sent.
-    took_some: Cell<bool>,
-    /// How often in a row it took nothing.
+    /// Pauses since the store last took anything.
     failures: Cell<u32>,
     retries: RefCell<BTreeMap<(Duration, u64), Name>>,
     retries_made: Cell<u64>,
@@ -110,25 +108,25 @@ impl<C: Cache + ?Sized> Flusher<C> {
 
     /// Works until the tier is closed. Then what is left, if the store refuses it.
     pub async fn run(self) -> LeftOver {
-        let mut closing = false;
+        let (mut ending, mut closing) = (false, false);
         loop {
             let now = self.timer.elapsed();
             self.behind().tick.store(self.behind().tick_of(now), Ordering::Relaxed);
             if self.orders.abandon() {
                 return self.left_over();
             }
-            if self.orders.close() && !closing {
-                closing = true;
-                self.begin_close();
+            if (self.orders.stop() && !ending) || (self.orders.close() && !closing) {
+                (ending, closing) = (true, self.orders.close());
+                self.begin_end();
             }
             self.flush_if_quiet();
             self.retry_refused(now);
             self.reserve_if_low();
             let age = self.behind().oldest_age(now);
-            let urgency = if closing { 1.0 } else { self.behind().urgency(age) };
+            let urgency = if ending { 1.0 } else { self.behind().urgency(age) };
             self.send_dirty(now, urgency);
             let deadline = self.admit_writers(now, age);
-            if closing && self.is_finished() {
+            if ending && self.is_finished() {
                 return self.left_over();
             }
             self.rest(now, deadline).await;
@@ -143,7 +141,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
     }
 
     /// Gives everything one more chance, at once.
-    fn begin_close(&self) {
+    fn begin_end(&self) {
         self.progress.failures.set(0);
         self.progress.pause.set(PAUSE_MIN);
         self.progress.paused_until.set(None);
@@ -153,11 +151,21 @@ impl<C: Cache + ?Sized> Flusher<C> {
         }
     }
 
-    /// At a close: whether nothing is left, or the store takes none of what is left.
+    /// Towards the end: whether nothing is left, or at a close the store takes none of what is left.
     fn is_finished(&self) -> bool {
-        let nothing_sent = self.progress.items.get() == 0 && !self.progress.flushing.get();
-        let only_refused = !self.behind().dirty.any_ready();
-        nothing_sent && (only_refused || self.progress.failures.get() >= CLOSE_FAILURES_MAX)
+        if self.progress.items.get() != 0 || self.progress.flushing.get() {
+            return false;
+        }
+        match self.orders.drain() {
+            true => self.behind().dirty.len() == 0,
+            false => self.has_given_up() || !self.behind().dirty.any_ready(),
+        }
+    }
+
+    /// At a close: whether nothing more is sent, because the store takes nothing. Counted in pauses, for with a store that
+    /// takes its time to fail something is always on its way; should that succeed after all, the rest is tried again.
+    fn has_given_up(&self) -> bool {
+        self.orders.close() && self.progress.failures.get() >= CLOSE_FAILURES_MAX
     }
 
     /// Carries out a flush when nothing is on its way; nothing is sent until it has ended.
@@ -215,7 +223,8 @@ impl<C: Cache + ?Sized> Flusher<C> {
     fn send_dirty(&self, now: Duration, urgency: f64) {
         let waits_for_flush = self.progress.flushing.get() || !self.behind().flushes.lock().is_empty();
         let pauses = self.progress.paused_until.get().is_some_and(|until| now < until);
-        if waits_for_flush || pauses || self.progress.bytes.get() > SENT_BYTES_MAX / 2 {
+        if waits_for_flush || pauses || self.has_given_up() || self.progress.bytes.get() > SENT_BYTES_MAX / 2
+        {
             return;
         }
         self.progress.paused_until.set(None);
@@ -358,7 +367,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
 
 impl Progress {
     fn succeeded(&self) {
-        self.took_some.set(true);
+        self.failures.set(0);
         self.pause.set(PAUSE_MIN);
     }
 
@@ -366,10 +375,6 @@ impl Progress {
     fn arrived(&self, bytes: u64) {
         self.items.set(self.items.get() - 1);
         self.bytes.set(self.bytes.get() - bytes);
-        if self.items.get() == 0 {
-            let failures = if self.took_some.take() { 0 } else { self.failures.get().saturating_add(1) };
-            self.failures.set(failures);
-        }
     }
 
     /// Notes a refusal and says what becomes of the write.
@@ -394,6 +399,7 @@ impl Progress {
                 let pause = self.pause.get().max(PAUSE_MIN);
                 self.paused_until.set(Some(now + pause));
                 self.pause.set((pause * 2).min(PAUSE_MAX));
+                self.failures.set(self.failures.get().saturating_add(1));
             }
             Fate::Again
         };
