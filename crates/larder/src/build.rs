@@ -248,6 +248,16 @@ pub struct Retired {
     stop: bool,
 }
 
+/// Makes engines that are being closed while the server runs end as at a stop.
+pub struct Hurry(Vec<Arc<Tier<RamEngine>>>);
+
+impl Hurry {
+    /// From now on they give up when their stores take nothing.
+    pub fn now(&self) {
+        self.0.iter().for_each(|tier| tier.hurry());
+    }
+}
+
 /// An engine that could not bring down what it had accepted.
 #[derive(Debug)]
 pub struct NotClosed {
@@ -282,7 +292,13 @@ impl Retired {
         by_turns(above.map(|tier| tier.tier.cached_keys()).collect())
     }
 
-    /// Brings what was accepted to its level: the tiers first, then what they stand on. Blocks.
+    /// For a stop while [`Retired::close`] is under way on another thread.
+    pub fn hurry(&self) -> Hurry {
+        Hurry(self.tiers.iter().map(|named| named.tier.clone()).collect())
+    }
+
+    /// Brings what was accepted to its level: the tiers first, then what they stand on. Blocks, and while the server goes
+    /// on for as long as a store refuses what is queued for it.
     /// The errors name what could not be brought down.
     pub fn close(self) -> Vec<NotClosed> {
         let mut errors = Vec::new();
@@ -290,7 +306,7 @@ impl Retired {
             errors.extend(outcome.err().map(|error| NotClosed::new(name, &error)));
         };
         for NamedTier { expression, tier, .. } in &self.tiers {
-            note(expression, tier.close());
+            note(expression, if self.stop { tier.close() } else { tier.drain() });
         }
         for (file, store) in &self.stores {
             let file_name = file.display().to_string();

@@ -451,7 +451,7 @@ impl Running<'_> {
         let retired = self.engines.retire(&plan);
         self.plan = plan;
         let (events, owners) = (self.events.clone(), self.engines.owners());
-        let begun = self.closing.begin(retired.store_files(), move |number| {
+        let begun = self.closing.begin(retired.store_files(), retired.hurry(), move |number| {
             wait_until_unused(old);
             // And those that were under way; no tier has kept anything of these keys.
             forget(&rams, moved.iter().filter(|moved| moved.to_store));

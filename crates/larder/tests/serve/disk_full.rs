@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::reload::Configured;
 use crate::support::{Client, Launch, Server};
 
 /// Little more than twice what the store's write-ahead log takes before it is copied.
@@ -163,6 +164,46 @@ fn queued_writes_that_find_no_room_spoil_the_exit_status() {
     let (stored, _) = fill(&mut client, 0);
     assert!(stored > 100, "only {stored} items fit");
     let (status, log) = server.stop();
+    assert!(!status.success(), "writes that were accepted are not on disk");
+    assert!(log.contains("not clean"), "{log}");
+}
+
+/// A server on the disk with a prefix that a reload may take out.
+fn behind_by_prefix(disk: &Disk) -> (Configured, String, String) {
+    let rest =
+        "listen = [\"127.0.0.1:0\"]\nverbosity = 1\n[[prefix]]\nkey = \"\"\nstack = \"ram\"\n".to_owned();
+    let with = format!("{rest}[[prefix]]\nkey = \"item:\"\nstack = \"{BEHIND}\"\n");
+    (Configured::start_in(&disk.data(), &with), with, rest)
+}
+
+/// How many items are stored and queued on the full disk.
+fn fill_and_take_out(configured: &Configured, rest: &str) -> usize {
+    let mut client = configured.server.connect();
+    let (stored, _) = fill(&mut client, 0);
+    assert!(stored > 100, "only {stored} items fit");
+    configured.reload(rest, "\"item:\" removed");
+    stored
+}
+
+#[test]
+fn what_is_queued_for_a_prefix_that_is_taken_out_is_kept_until_there_is_room() {
+    let Some(disk) = Disk::mount() else { return };
+    let (configured, with, rest) = behind_by_prefix(&disk);
+    let stored = fill_and_take_out(&configured, &rest);
+    // It comes back when its queue is on the disk.
+    configured.reload(&with, "waits until");
+    disk.enlarge();
+    configured.server.wait_for_log("\"item:\" added");
+    assert_all_there(&configured.server, stored);
+    configured.server.stop_cleanly();
+}
+
+#[test]
+fn what_is_queued_for_a_prefix_that_was_taken_out_spoils_the_exit_status() {
+    let Some(disk) = Disk::mount() else { return };
+    let (configured, _, rest) = behind_by_prefix(&disk);
+    fill_and_take_out(&configured, &rest);
+    let (status, log) = configured.server.stop();
     assert!(!status.success(), "writes that were accepted are not on disk");
     assert!(log.contains("not clean"), "{log}");
 }

@@ -1,6 +1,6 @@
 //! SIGHUP: a changed file is applied whole or not at all, and no connection is dropped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -30,9 +30,18 @@ pub struct Configured {
 impl Configured {
     pub fn start(text: &str) -> Configured {
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        Configured::new(folder, &data, text)
+    }
+
+    /// With its data in another folder than the file.
+    pub fn start_in(data: &Path, text: &str) -> Configured {
+        Configured::new(tempfile::tempdir().unwrap(), data, text)
+    }
+
+    fn new(folder: tempfile::TempDir, data: &Path, text: &str) -> Configured {
         let file = folder.path().join("larder.toml");
         std::fs::write(&file, text).unwrap();
-        let data = folder.path().join("data");
         let server = Launch::bare().arg("--config").arg(&file).arg("--data").arg(data).start();
         Configured { server, file, _folder: folder }
     }
