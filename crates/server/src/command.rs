@@ -6,11 +6,12 @@ mod job;
 mod map;
 mod pending;
 mod retrieve;
+mod under_way;
 mod write;
 
 use std::sync::Arc;
 
-use larder_engine::{Connection, Context, Engine, ErrorKind, Timestamp, Writer};
+use larder_engine::{Connection, Context, Engine, ErrorKind, Operation, Timestamp, Writer};
 use larder_protocol::{Command, Form, Request, Response};
 
 use crate::connection::output::Output;
@@ -26,6 +27,7 @@ pub(crate) use job::{Job, Start, refuse_start, start};
 pub(crate) use map::expiry;
 pub(crate) use pending::{Fate, Group, Pending};
 pub(crate) use retrieve::get_many;
+use under_way::UnderWay;
 pub(crate) use write::{Refused, refuse_store};
 
 /// The connection must be closed; what is answered so far is still sent.
@@ -43,6 +45,11 @@ pub(crate) struct Turn<'a> {
 impl<'a> Turn<'a> {
     pub(crate) fn context(&self) -> Context<'_> {
         self.state.context(self.connection, self.now)
+    }
+
+    /// An operation that was started in this turn.
+    fn under_way<T>(&self, operation: Operation<T>) -> UnderWay<T> {
+        UnderWay::new(self, operation)
     }
 
     pub(crate) fn counters(&self) -> &Counters {

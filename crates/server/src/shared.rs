@@ -127,7 +127,7 @@ impl Shared {
     }
 
     /// Puts another setup in force, whole; requests under way finish on the old one, which is returned: once nobody
-    /// else holds it, no worker uses its engines any more, besides operations under way.
+    /// else holds it, no worker uses its engines any more, and no operation that was started on them is under way.
     pub fn swap_setup(&self, setup: Setup) -> Arc<Setup> {
         observe(&setup, &self.watchers);
         let old = std::mem::replace(&mut *self.setup.write(), Arc::new(setup));

@@ -144,6 +144,11 @@ impl WorkerState {
         setup.1.clone()
     }
 
+    /// What was in force when the turn under way began.
+    pub(crate) fn setup_of_this_turn(&self) -> Arc<Setup> {
+        self.setup.borrow().1.clone()
+    }
+
     /// Looks what anybody watches.
     #[inline]
     pub(crate) fn look_for_watchers(&self) {

@@ -218,7 +218,7 @@ fn flush(
         }
         outcome
     });
-    Ok(Some(Pending::new(form, Kind::Flush(all))))
+    Ok(Some(Pending::new(form, Kind::Flush(turn.under_way(all)))))
 }
 
 fn flush_one(engine: &Arc<dyn Engine>, context: &Context<'_>, when: Option<Timestamp>) -> Reply<()> {

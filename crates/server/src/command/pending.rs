@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
-use larder_engine::{Deleted, EngineError, Item, Number, Operation, Stored, Touched};
+use larder_engine::{Deleted, EngineError, Item, Number, Stored, Touched};
 use larder_protocol::{Form, OwnedForm, Response};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::retrieve::{Asked, Shape};
 use super::write::{self, ArithmeticCount, StoreCount};
-use super::{Close, Turn, fail, map, respond};
+use super::{Close, Turn, UnderWay, fail, map, respond};
 use crate::connection::output::Output;
 use crate::watch::{DeleteNote, StoreNote};
 
@@ -38,35 +38,35 @@ pub(crate) enum Kind {
     Get {
         key: Box<[u8]>,
         asked: Asked,
-        operation: Operation<Option<Item>>,
+        operation: UnderWay<Option<Item>>,
     },
     Store {
         count: StoreCount,
         /// For those who watch, if anybody does.
         note: Option<Box<StoreNote>>,
-        operation: Operation<Stored>,
+        operation: UnderWay<Stored>,
     },
     /// The old item is removed, because its new value was too large or found no memory.
     Evict {
         error: EngineError,
-        operation: Operation<Deleted>,
+        operation: UnderWay<Deleted>,
     },
     Delete {
         note: Option<Box<DeleteNote>>,
-        operation: Operation<Deleted>,
+        operation: UnderWay<Deleted>,
     },
     Arithmetic {
         count: ArithmeticCount,
-        operation: Operation<Number>,
+        operation: UnderWay<Number>,
     },
-    Touch(Operation<Touched>),
-    Flush(Operation<()>),
+    Touch(UnderWay<Touched>),
+    Flush(UnderWay<()>),
     /// Certificates are being read again.
     Refresh(oneshot::Receiver<Result<(), String>>),
 }
 
 impl Kind {
-    pub(crate) fn get(key: &[u8], asked: Asked, operation: Operation<Option<Item>>) -> Kind {
+    pub(crate) fn get(key: &[u8], asked: Asked, operation: UnderWay<Option<Item>>) -> Kind {
         Kind::Get { key: key.into(), asked, operation }
     }
 }

@@ -122,7 +122,9 @@ pub(super) fn debug(
             Ok(None)
         }
         Reply::Ready(Err(error)) => fail(turn, form, &error, out).map(|()| None),
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::get(key, asked, operation)))),
+        Reply::Pending(operation) => {
+            Ok(Some(Pending::new(form, Kind::get(key, asked, turn.under_way(operation)))))
+        }
     }
 }
 
@@ -227,7 +229,7 @@ fn look_up(
         Reply::Ready(Err(error)) => fail(turn, form, &error, out).map(|()| None),
         Reply::Pending(operation) => {
             let asked = Asked { missed: sink.outcome.missed, ..asked };
-            Ok(Some(Pending::new(form, Kind::get(key, asked, operation))))
+            Ok(Some(Pending::new(form, Kind::get(key, asked, turn.under_way(operation)))))
         }
     }
 }
@@ -351,6 +353,7 @@ impl ManySink for Many<'_, '_> {
                     key_hash: self.replies.hash(key),
                     writes: matches!(self.counted, Counted::Touch),
                 };
+                let operation = self.turn.under_way(operation);
                 let pending = Pending::new(self.form, Kind::get(key, asked, operation));
                 self.replies.queue.wait(claim, pending);
             }

@@ -78,7 +78,9 @@ pub(super) fn store(
                 answer => stored(turn, form, count, answer, out).map(|()| None),
             }
         }
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Store { count, note, operation }))),
+        Reply::Pending(operation) => {
+            Ok(Some(Pending::new(form, Kind::Store { count, note, operation: turn.under_way(operation) })))
+        }
     }
 }
 
@@ -184,7 +186,10 @@ fn remove_old(
             Reply::Ready(Ok(_)) => {}
             Reply::Ready(Err(cause)) => log_stale(&cause),
             Reply::Pending(operation) => {
-                return Ok(Some(Pending::new(form, Kind::Evict { error, operation })));
+                return Ok(Some(Pending::new(
+                    form,
+                    Kind::Evict { error, operation: turn.under_way(operation) },
+                )));
             }
         }
     }
@@ -223,7 +228,9 @@ pub(super) fn delete(
     });
     match stack.engine.delete(&turn.context(), key, &command) {
         Reply::Ready(answer) => deleted(turn, form, note.as_deref(), answer, out).map(|()| None),
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Delete { note, operation }))),
+        Reply::Pending(operation) => {
+            Ok(Some(Pending::new(form, Kind::Delete { note, operation: turn.under_way(operation) })))
+        }
     }
 }
 
@@ -280,7 +287,9 @@ pub(super) fn arithmetic(
     let count = ArithmeticCount { direction };
     match stack.engine.arithmetic(&turn.context(), key, &command) {
         Reply::Ready(answer) => counted(turn, form, count, answer, out).map(|()| None),
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Arithmetic { count, operation }))),
+        Reply::Pending(operation) => {
+            Ok(Some(Pending::new(form, Kind::Arithmetic { count, operation: turn.under_way(operation) })))
+        }
     }
 }
 
@@ -341,7 +350,7 @@ pub(super) fn touch(
     };
     match stack.engine.touch(&turn.context(), key, map::expiry(touch.exptime, turn.now)) {
         Reply::Ready(answer) => touched(turn, form, answer, out).map(|()| None),
-        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Touch(operation)))),
+        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Touch(turn.under_way(operation))))),
     }
 }
 
