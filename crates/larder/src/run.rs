@@ -4,9 +4,9 @@ use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
@@ -95,6 +95,7 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     let running = Running {
         plan,
         in_use,
+        replaced: Vec::new(),
         options,
         program,
         engines: &mut engines,
@@ -313,6 +314,8 @@ fn watch_signals(events: Sender<Event>) -> anyhow::Result<()> {
 struct Running<'a> {
     plan: Plan,
     in_use: InUse,
+    /// Setups of earlier reloads that may be in use still.
+    replaced: Vec<Weak<Setup>>,
     options: &'a Options,
     program: Program,
     engines: &'a mut Engines,
@@ -441,7 +444,7 @@ impl Running<'_> {
         // anything of these keys.
         let old_in_use = std::mem::replace(&mut self.in_use, self.engines.begin(&plan));
         forget(&rams, moved.iter());
-        let old = self.server.shared().swap_setup(setup);
+        let old = Arc::downgrade(&self.server.shared().swap_setup(setup));
         // What the last requests of the old setup put into RAM only.
         forget(&rams, moved.iter().filter(|moved| moved.to_store));
         self.server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
@@ -450,9 +453,13 @@ impl Running<'_> {
         }
         let retired = self.engines.retire(&plan);
         self.plan = plan;
+        // Those before it too: an operation that has been under way since then may be on an engine that goes now.
+        self.replaced.retain(|earlier| earlier.strong_count() > 0);
+        self.replaced.push(old);
+        let replaced = self.replaced.clone();
         let (events, owners) = (self.events.clone(), self.engines.owners());
         let begun = self.closing.begin(retired.store_files(), retired.hurry(), move |number| {
-            wait_until_unused(old);
+            wait_until_unused(&replaced);
             // And those that were under way; no tier has kept anything of these keys.
             forget(&rams, moved.iter().filter(|moved| moved.to_store));
             owners.end(old_in_use);
@@ -478,9 +485,9 @@ fn forget<'a>(rams: &[Arc<RamEngine>], moved: impl Iterator<Item = &'a Moved>) {
     }
 }
 
-/// Waits until no worker holds a setup that was replaced, so that nothing comes by its routes any more.
-fn wait_until_unused(old: Arc<Setup>) {
-    while Arc::strong_count(&old) > 1 {
+/// Waits until no worker and no operation holds a setup that was replaced, so that nothing comes by its routes any more.
+fn wait_until_unused(replaced: &[Weak<Setup>]) {
+    while replaced.iter().any(|setup| setup.strong_count() > 0) {
         std::thread::sleep(RETIRE_PERIOD);
     }
 }

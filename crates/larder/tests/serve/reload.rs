@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::support::client::Stream;
 use crate::support::wait::until;
 use crate::support::{Client, Launch, Server};
 
@@ -232,4 +233,90 @@ fn a_reload_without_a_file_is_harmless() {
     server.wait_for_log("--config");
     client.set("a", "1");
     server.stop_cleanly();
+}
+
+/// A file with one stack for all keys.
+fn one_stack(stack: &str) -> String {
+    format!("listen = [\"127.0.0.1:0\"]\nthreads = 2\n[[prefix]]\nkey = \"\"\nstack = \"{stack}\"\n")
+}
+
+/// Ways to put another cache above a store, or none.
+const OVER_ONE_STORE: [(&str, &str); 3] = [
+    ("sqlite", "ram > sqlite"),
+    ("ram(8MiB) > sqlite", "ram > sqlite"),
+    ("ram > sqlite", "ram > sqlite(negative_ttl=9s)"),
+];
+
+/// A client that sends a request and leaves while it is under way.
+fn leave_in_the_middle_of(server: &Server, request: &str) {
+    let mut client = server.connect();
+    client.send(format!("mn\r\n{request}"));
+    let Stream::Tcp(stream) = client.stream() else { panic!("a client of TCP") };
+    // The server has executed both when it answers the first. Closed with an answer unread, the connection is reset.
+    stream.peek(&mut [0]).unwrap();
+}
+
+/// What is read while the write is under way must not be kept beyond it.
+#[test]
+fn a_write_that_is_under_way_at_a_reload_is_seen_when_it_is_acknowledged() {
+    for (from, to) in OVER_ONE_STORE {
+        let configured = Configured::start(&one_stack(from));
+        let mut clients: Vec<_> = (0..4).map(|_| configured.server.connect()).collect();
+        for key in ["k", "gone"] {
+            clients[0].set(key, "old");
+        }
+        let database =
+            rusqlite::Connection::open(configured.file.with_file_name("data").join("larder.db")).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE").unwrap();
+        clients[0].send("set k 0 0 3\r\nnew\r\n");
+        leave_in_the_middle_of(&configured.server, "set gone 0 0 3\r\nnew\r\n");
+        until("only those who stay", || (clients[1].stat("curr_connections") == 4).then_some(()));
+        configured.reload(&one_stack(to), " becomes ");
+        for client in &mut clients[1..] {
+            for key in ["k", "gone"] {
+                assert_eq!(client.get(key).as_deref(), Some("old"));
+            }
+        }
+        database.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(clients[0].line(), "STORED");
+        for client in &mut clients {
+            assert_eq!(client.get("k").as_deref(), Some("new"), "from {from} to {to}");
+        }
+        until("the other write", || (clients[1].get("gone").as_deref() == Some("new")).then_some(()));
+        // Once nobody uses the old engines, RAM keeps what is read.
+        until("a hit", || {
+            clients[1].get("k");
+            (clients[1].stack_stat("tier_hits") > 0).then_some(())
+        });
+        assert_eq!(clients[2].get("k").as_deref(), Some("new"));
+        configured.server.stop_cleanly();
+    }
+}
+
+#[test]
+fn clients_read_what_they_wrote_while_caches_come_and_go() {
+    const RELOADS: usize = 6;
+    for (from, to) in OVER_ONE_STORE {
+        let configured = Configured::start(&one_stack(from));
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let over = Over(&is_over);
+            let traffic: Vec<_> = (0..4)
+                .map(|number| {
+                    let (mut client, is_over) = (configured.server.connect(), &is_over);
+                    scope.spawn(move || keep_asking(&mut client, number, is_over))
+                })
+                .collect();
+            for _ in 0..RELOADS / 2 {
+                configured.reload(&one_stack(to), " becomes ");
+                configured.reload(&one_stack(from), " becomes ");
+            }
+            drop(over);
+            for asker in traffic {
+                assert!(asker.join().expect("no answer was wrong") > 0);
+            }
+        });
+        configured.server.stop_cleanly();
+    }
 }
