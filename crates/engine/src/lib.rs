@@ -41,6 +41,7 @@
 //! | [`own_thread`] | state that one thread owns, for work that waits |
 //! | [`items`], [`kept`] | the short way: an engine of a place that loads, saves and removes |
 //! | [`disk`] | the seam through which durable engines write |
+//! | [`durable`] | what durable stores have in common |
 //! | `kit` | the checks every engine must pass (feature `kit`) |
 
 pub mod batch;
@@ -48,6 +49,7 @@ pub mod cache;
 pub mod completion;
 pub mod context;
 pub mod disk;
+pub mod durable;
 pub mod engine;
 pub mod error;
 pub mod item;

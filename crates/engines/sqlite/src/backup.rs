@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use larder_engine::Services;
 use larder_engine::disk::Disk;
+use larder_engine::durable::{OnProgress, Progress};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
@@ -12,7 +13,6 @@ use crate::database::{self, beside};
 use crate::error::OpenError;
 use crate::header::{self, Header};
 use crate::options::SqliteOptions;
-use crate::progress::{OnProgress, Progress};
 use crate::running;
 use crate::schema;
 use crate::wal;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use larder_engine::Services;
 use larder_engine::disk::Disk;
+use larder_engine::durable::{OnProgress, Progress};
 use larder_engine::key::KEY_LENGTH_MAX;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
@@ -15,7 +16,6 @@ use crate::header::{self, Header};
 use crate::journal;
 use crate::kept::{Latest, STATE_STALE, STATE_TOKEN_TAKEN};
 use crate::options::SqliteOptions;
-use crate::progress::{OnProgress, Progress};
 use crate::record::{self, Record};
 use crate::running;
 use crate::schema;

@@ -1,56 +1,8 @@
 //! Numbers for `stats larder`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// One number that only grows, until it is reset.
-#[derive(Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub fn add(&self, amount: u64) {
-        self.0.fetch_add(amount, Ordering::Relaxed);
-    }
-
-    pub fn one(&self) {
-        self.add(1);
-    }
-
-    pub fn raise_to(&self, value: u64) {
-        self.0.fetch_max(value, Ordering::Relaxed);
-    }
-
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-}
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counters of events.
-        #[derive(Default)]
-        pub(crate) struct Counters {
-            $($(#[$doc])* pub $name: Counter,)*
-        }
-
-        impl Counters {
-            /// Name and value of each.
-            pub fn each(&self, mut give: impl FnMut(&str, u64)) {
-                $(give(stringify!($name), self.$name.get());)*
-            }
-
-            pub fn reset(&self) {
-                $(self.$name.reset();)*
-            }
-        }
-    };
-}
-
-counters! {
+larder_engine::counters! {
     /// Transactions that carried commands.
     commits,
     /// Commands in them.

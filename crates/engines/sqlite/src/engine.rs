@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use larder_engine::completion::{Completer, completion};
+use larder_engine::durable::{AnswerTo, Command, StoreCommand, Write};
 use larder_engine::engine::check_size;
 use larder_engine::semantics::{self, Change};
 use larder_engine::{
@@ -14,10 +15,9 @@ use larder_engine::{
 use crate::error::OpenError;
 use crate::kept::{Kept, Latest};
 use crate::options::SqliteOptions;
-use crate::reader::{GetRead, is_alive};
+use crate::reader::GetRead;
 use crate::running::Running;
 use crate::stats;
-use crate::write::{AnswerTo, Command, StoreCommand, Write};
 
 /// Longest value. SQLite's bound on a row is 1,000,000,000 bytes; key, numbers and row head take the rest.
 pub(crate) const ITEM_SIZE_MAX: u64 = 1_000_000_000 - 1024;
@@ -107,7 +107,7 @@ impl Engine for SqliteEngine {
                 Some(Latest::Gone(_)) => return Known::Miss,
                 Some(Latest::Item(kept)) => kept,
             };
-            if !is_alive(kept.version, kept.expiry, key.bytes(), flushes, context.now) {
+            if !kept.is_alive(key.bytes(), flushes, context.now) {
                 return Known::Miss;
             }
             lend(kept, get, context.now, sink)

@@ -14,7 +14,7 @@
 //! | `reader`, `scan` | point reads in batches; scans |
 //! | `overlay` | what is journalled but not folded |
 //! | `journal`, `record`, `schema`, `header` | the format of the file |
-//! | `flushes`, `purge` | what makes rows dead, and what removes them |
+//! | `purge` | what removes dead rows |
 //! | `checkpoint` | the write-ahead log's way into the file |
 //! | `wal` | whether a log that is needed is there and whole |
 //! | [`check()`], [`backup()`] | looking at a store from outside |
@@ -23,11 +23,9 @@ mod backup;
 mod check;
 mod checkpoint;
 mod counters;
-mod crc;
 mod database;
 mod engine;
 mod error;
-mod flushes;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod header;
@@ -37,7 +35,6 @@ mod options;
 mod overlay;
 #[cfg(feature = "power-cut")]
 pub mod power_cut;
-mod progress;
 mod purge;
 mod reader;
 mod record;
@@ -47,14 +44,13 @@ mod schema;
 mod shared;
 mod stats;
 mod wal;
-mod write;
 mod writer;
 
 pub use backup::{BackupReport, backup};
 pub use check::{CheckReport, check, stores_in};
 pub use engine::SqliteEngine;
 pub use error::OpenError;
+pub use larder_engine::durable::{OnProgress, Progress};
 #[cfg(feature = "planted-bugs")]
 pub use options::Planted;
 pub use options::SqliteOptions;
-pub use progress::{OnProgress, Progress};

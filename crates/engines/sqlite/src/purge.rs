@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use larder_engine::Expiry;
+use larder_engine::durable::{AnswerTo, Command, Write};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use crate::kept::{KeyBytes, blob};
 use crate::shared::Shared;
-use crate::write::{AnswerTo, Command, Write};
 
 /// Rows looked at in one step.
 const STEP_ROWS: usize = 1000;

@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use larder_engine::batch::{BatchQueue, Taken};
 use larder_engine::completion::{Completer, Wakes};
+use larder_engine::durable::{AnswerTo, Command, Flushes, Write};
 use larder_engine::semantics::{self, Change};
-use larder_engine::{EngineError, ErrorKind, Expiry, Get, Item, ScanOrder, ScanPage, Timestamp, Worker};
+use larder_engine::{EngineError, ErrorKind, Get, Item, ScanOrder, ScanPage, Timestamp, Worker};
 use rusqlite::{Connection, OptionalExtension, Statement};
 
-use crate::flushes::Flushes;
-use crate::kept::{COLUMNS, Kept, KeyBytes};
+use crate::kept::{self, COLUMNS, Kept, KeyBytes};
 use crate::scan;
 use crate::shared::Shared;
-use crate::write::{AnswerTo, Command, Write};
 
 /// Look-ups in one read transaction.
 const BATCH_MAX: usize = 256;
@@ -216,7 +215,7 @@ impl<'c> Reader<'c> {
 
     fn select(&mut self, key: &[u8]) -> rusqlite::Result<Option<Kept>> {
         self.shared.counters.selects.one();
-        let found = self.select.query_row([key], |row| Kept::from_row(row, 0)).optional();
+        let found = self.select.query_row([key], |row| kept::from_row(row, 0)).optional();
         match &found {
             Ok(Some(kept)) => self.shared.published.wait_for(kept.version),
             Ok(None) => {}
@@ -241,7 +240,7 @@ impl<'c> Reader<'c> {
     ) {
         let GetRead { key, get, now, done } = read;
         let kept = match kept {
-            Ok(kept) => kept.as_ref().filter(|kept| is_alive(kept.version, kept.expiry, &key, flushes, now)),
+            Ok(kept) => kept.as_ref().filter(|kept| kept.is_alive(&key, flushes, now)),
             Err(error) => {
                 return done.complete_with(Err(self.shared.failed(error)), wakes);
             }
@@ -264,17 +263,6 @@ impl<'c> Reader<'c> {
             }
         }
     }
-}
-
-/// Whether an item is neither expired nor flushed.
-pub(crate) fn is_alive(
-    version: u64,
-    expiry: Expiry,
-    key: &[u8],
-    flushes: Option<&Flushes>,
-    now: Timestamp,
-) -> bool {
-    !expiry.is_past(now) && !flushes.is_some_and(|flushes| flushes.is_dead(key, version, now))
 }
 
 struct CloseOnDrop<'d>(&'d Desk);

@@ -1,9 +1,9 @@
 //! The journal's records: what one batch changed, as one blob. Described in `docs/reference/sqlite-format.md`.
 
 use larder_engine::Expiry;
+use larder_engine::durable::crc32;
 use larder_engine::key::KEY_LENGTH_MAX;
 
-use crate::crc::crc32;
 use crate::kept::{Kept, Latest};
 
 /// First byte of a blob.

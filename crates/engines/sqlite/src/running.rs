@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use larder_engine::batch::BatchQueue;
 use larder_engine::disk::Disk;
+use larder_engine::durable::{Board, Flush, Flushes, Health};
 use larder_engine::{EngineError, ErrorKind, Services};
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -15,8 +16,7 @@ use rusqlite::Connection;
 use crate::checkpoint;
 use crate::counters::Counters;
 use crate::database::{self, Connector};
-use crate::error::OpenError;
-use crate::flushes::{Board, Flushes};
+use crate::error::{DAMAGED, OpenError};
 use crate::header;
 use crate::journal;
 use crate::kept::blob;
@@ -102,7 +102,7 @@ impl Running {
             gate: Mutex::default(),
             purge: Default::default(),
             checkpoint: Default::default(),
-            health: Default::default(),
+            health: Health::new(DAMAGED),
             warm_list_is_good,
             rows: AtomicI64::new(rows),
             log_pages: AtomicU64::new(0),
@@ -322,9 +322,9 @@ fn load_flushes(connection: &Connection) -> rusqlite::Result<Flushes> {
     while let Some(row) = rows.next()? {
         let prefix = blob(row, 0)?;
         match row.get(1)? {
-            0 => flushes
-                .in_effect
-                .push(crate::flushes::Flush { prefix: prefix.into(), version: row.get::<_, i64>(2)? as u64 }),
+            0 => {
+                flushes.in_effect.push(Flush { prefix: prefix.into(), version: row.get::<_, i64>(2)? as u64 })
+            }
             at => flushes.wait(prefix, larder_engine::Timestamp(at)),
         }
     }

@@ -5,11 +5,11 @@
 
 use std::ops::{Bound, RangeInclusive};
 
-use larder_engine::{EngineError, ErrorKind, Expiry, Found, Item, ScanOrder, ScanPage, Token};
+use larder_engine::durable::is_alive;
+use larder_engine::{EngineError, ErrorKind, Expiry, Item, ScanOrder, ScanPage};
 use rusqlite::Connection;
 
-use crate::kept::{COLUMNS, Kept, KeyBytes, Latest, blob};
-use crate::reader::is_alive;
+use crate::kept::{self, COLUMNS, Kept, KeyBytes, Latest, blob};
 use crate::shared::Shared;
 
 mod newest;
@@ -42,19 +42,6 @@ pub(crate) fn page(
 
 pub(crate) fn bad_cursor() -> EngineError {
     EngineError::new(ErrorKind::BadArgument, "the cursor is not one of this scan")
-}
-
-/// An item as a scan gives it.
-pub(crate) fn scanned(key: &[u8], kept: &Kept) -> (Box<[u8]>, Item) {
-    let found = Found {
-        flags: kept.flags,
-        cas: kept.cas,
-        expiry: kept.expiry,
-        stale: kept.stale,
-        token: if kept.token_taken { Token::Taken } else { Token::Free },
-        ..Found::default()
-    };
-    (key.into(), kept.item(found))
 }
 
 /// A piece of the store in key order.
@@ -116,7 +103,7 @@ fn piece(
         } else {
             let (at, key) = row.zip(row_key).expect("there is a row when the overlay is not next");
             let kept = if wanted(key, at.get::<_, i64>(1)? as u64, Expiry::from_raw(at.get(3)?)) {
-                let kept = Kept::from_row(at, 1)?;
+                let kept = kept::from_row(at, 1)?;
                 shared.published.wait_for(kept.version);
                 Some(kept)
             } else {
@@ -148,7 +135,7 @@ impl Filling {
         self.looked += 1;
         if let Some(kept) = kept {
             self.bytes += key.len() + kept.value.len() + ITEM_BYTES;
-            self.piece.items.push(scanned(key, kept));
+            self.piece.items.push(kept.scanned(key));
         }
         let full = self.bytes >= self.bytes_max || self.looked >= PAGE_ROWS_MAX;
         if full {

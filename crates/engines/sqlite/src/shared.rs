@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use larder_engine::batch::BatchQueue;
-use larder_engine::{EngineError, ErrorKind, Services, Timestamp};
+use larder_engine::durable::{Board, Health, Write};
+use larder_engine::{EngineError, Services, Timestamp};
 use parking_lot::{Condvar, Mutex};
 
 use crate::counters::Counters;
 use crate::database::{Connector, beside};
-use crate::error::{Certainty, DAMAGED, command_error, is_damage};
-use crate::flushes::Board;
+use crate::error::{Certainty, command_error, is_damage};
 use crate::overlay::Overlay;
 use crate::purge::PurgeDesk;
-use crate::write::Write;
 
 /// What clients are told when the file is gone.
 pub(crate) const REMOVED: &str = "the data file was removed";
@@ -186,45 +185,5 @@ impl Bell {
                 }
             }
         }
-    }
-}
-
-/// Whether the store can serve, for `/ready`.
-#[derive(Default)]
-pub(crate) struct Health {
-    /// Why the writer does not work at the moment.
-    failing: Mutex<Option<Arc<str>>>,
-    /// Damage was met. It does not mend while the store is open.
-    damaged: AtomicBool,
-}
-
-impl Health {
-    pub fn is_good(&self) -> Result<(), EngineError> {
-        if self.is_damaged() {
-            return Err(EngineError::new(ErrorKind::Damaged, DAMAGED));
-        }
-        match &*self.failing.lock() {
-            None => Ok(()),
-            Some(why) => Err(EngineError::new(ErrorKind::Unavailable, &**why)),
-        }
-    }
-
-    /// The writer works. `true` if it did not before.
-    pub fn good(&self) -> bool {
-        self.failing.lock().take().is_some()
-    }
-
-    /// The writer failed. `true` if it did not before.
-    pub fn bad(&self, why: &str) -> bool {
-        self.failing.lock().replace(why.into()).is_none()
-    }
-
-    /// The file is damaged. `true` if that is news.
-    pub fn damaged(&self) -> bool {
-        !self.damaged.swap(true, Ordering::Relaxed)
-    }
-
-    pub fn is_damaged(&self) -> bool {
-        self.damaged.load(Ordering::Relaxed)
     }
 }

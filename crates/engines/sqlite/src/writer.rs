@@ -4,7 +4,6 @@
 //! visible, and answers; meanwhile the next batch collects. Between batches, or along with them when there is much,
 //! it folds the journal into the table and carries out what the purge has found.
 
-mod decide;
 mod fold;
 mod sorter;
 mod statements;
@@ -14,21 +13,19 @@ use std::time::Duration;
 
 use larder_engine::batch::{Taken, queue_full};
 use larder_engine::completion::Wakes;
+use larder_engine::durable::{Answer, AnswerTo, Command, Decider, Flushes, Ids, Newest, Plan, Write};
 use larder_engine::{EngineError, ErrorKind};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::checkpoint;
 use crate::error::{Certainty, DAMAGED, client_text, command_error};
-use crate::flushes::Flushes;
 use crate::journal::Slots;
-use crate::kept::Latest;
+use crate::kept::{Kept, KeyBytes, Latest};
 use crate::overlay::Publish;
 use crate::record::Encoder;
 use crate::schema;
 use crate::shared::{REMOVED, Shared};
-use crate::write::{Answer, AnswerTo, Command, Write};
 
-use decide::{Decider, Ids, Plan};
 use fold::{Slice, Sweep};
 use sorter::Sorter;
 use statements::{Statements, Upserted};
@@ -83,6 +80,26 @@ pub(crate) struct Writer<'c> {
     purges: bool,
     /// Memory of the last journal blob, for the next.
     spare: Vec<u8>,
+}
+
+/// What is in the store before a batch: the overlay, and the table below it.
+struct Rows<'w, 'c> {
+    shared: &'w Shared,
+    statements: &'w mut Statements<'c>,
+}
+
+impl Newest for Rows<'_, '_> {
+    fn newest(&mut self, key: &KeyBytes) -> Result<Option<Kept>, EngineError> {
+        match self.shared.overlay.look(key, |latest| latest.cloned()) {
+            Some(Latest::Item(kept)) => Ok(Some(kept)),
+            Some(Latest::Gone(_)) => Ok(None),
+            None => {
+                self.shared.counters.selects.one();
+                let found = self.statements.select(key);
+                found.map_err(|error| self.shared.failed(&error))
+            }
+        }
+    }
 }
 
 /// A transaction that was rolled back.
@@ -272,7 +289,10 @@ impl Writer<'_> {
         let began = shared.services.clock.elapsed();
         let _gate = shared.gate.lock();
         self.statements.begin().map_err(Failure::before_commit)?;
-        let mut decider = Decider { shared: &shared, plan: self.plan(), statements: &mut self.statements };
+        let source = Rows { shared: &shared, statements: &mut self.statements };
+        let value_bytes_max = shared.connector.options.value_bytes_max();
+        let plan = Plan::new(shared.now(), self.flushes.clone(), self.ids);
+        let mut decider = Decider { source, plan, value_bytes_max };
         decider.flush_what_is_due();
         let mut answers: Vec<_> = commands.iter().map(|write| decider.decide(&write.command)).collect();
         let plan = decider.plan;
@@ -292,17 +312,6 @@ impl Writer<'_> {
         self.publish(&shared, plan, slice, slots_taken);
         shared.counters.commit(commands.len(), shared.services.clock.elapsed() - began);
         Ok(answers)
-    }
-
-    fn plan(&self) -> Plan {
-        Plan {
-            now: self.shared.now(),
-            changes: Default::default(),
-            flushes: self.flushes.clone(),
-            flushes_changed: false,
-            flushed: false,
-            ids: self.ids,
-        }
     }
 
     /// Everything a batch writes, before the commit. The slice of folding comes first: what the batch puts into the

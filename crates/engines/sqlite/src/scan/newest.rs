@@ -9,9 +9,8 @@ use std::ops::{Bound, RangeInclusive};
 use larder_engine::{EngineError, ScanPage};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{ITEM_BYTES, bad_cursor, piece, scanned};
-use crate::kept::{COLUMNS, Kept, KeyBytes, Latest, blob};
-use crate::reader::is_alive;
+use super::{ITEM_BYTES, bad_cursor, piece};
+use crate::kept::{self, COLUMNS, KeyBytes, Latest, blob};
 use crate::shared::Shared;
 
 /// Keys of the warm list looked up for one page.
@@ -111,14 +110,12 @@ fn warm(
         let kept = match shared.overlay.look(key, |latest| latest.cloned()) {
             Some(Latest::Item(kept)) => Some(kept),
             Some(Latest::Gone(_)) => None,
-            None => select.query_row([key], |row| Kept::from_row(row, 0)).optional()?,
+            None => select.query_row([key], |row| kept::from_row(row, 0)).optional()?,
         };
-        if let Some(kept) =
-            kept.filter(|kept| is_alive(kept.version, kept.expiry, key, flushes.as_deref(), now))
-        {
+        if let Some(kept) = kept.filter(|kept| kept.is_alive(key, flushes.as_deref(), now)) {
             shared.published.wait_for(kept.version);
             bytes += key.len() + kept.value.len() + ITEM_BYTES;
-            page.items.push(scanned(key, &kept));
+            page.items.push(kept.scanned(key));
         }
         if bytes >= bytes_max || seen == WARM_KEYS_MAX {
             page.next = Some(Cursor::Warm(at as u64 + 1).encode());

@@ -4,12 +4,13 @@
 //! is in the table when it ends, so the slots of the batches from before it are free again. In key order neighbours share pages:
 //! the more is folded at a time, the fewer pages an item costs.
 
+use larder_engine::durable::Flushes;
+
 use std::time::Duration;
 
 use super::sorter::Keys;
 use super::statements::Upserted;
 use super::{FLUSH_LOOK, FOLD_REST, Failure, IDLE, IDLE_BREATH, Writer};
-use crate::flushes::Flushes;
 use crate::journal::SLOT_FILE_BYTES;
 use crate::kept::{KeyBytes, Latest};
 

@@ -1,10 +1,10 @@
 //! The writer's prepared statements.
 
+use larder_engine::durable::Flushes;
 use rusqlite::{Connection, OptionalExtension, Statement};
 
-use crate::flushes::Flushes;
 use crate::journal::{self, Slots};
-use crate::kept::{COLUMNS, Kept, KeyBytes};
+use crate::kept::{self, COLUMNS, Kept, KeyBytes, state};
 use crate::schema::{META_IDS, META_ITEMS, META_JOURNAL};
 
 /// See the module.
@@ -72,7 +72,7 @@ impl<'c> Statements<'c> {
     }
 
     pub fn select(&mut self, key: &[u8]) -> rusqlite::Result<Option<Kept>> {
-        self.select.query_row([key], |row| Kept::from_row(row, 0)).optional()
+        self.select.query_row([key], |row| kept::from_row(row, 0)).optional()
     }
 
     /// Puts an item into the table.
@@ -148,7 +148,7 @@ fn write_row(statement: &mut Statement<'_>, key: &[u8], kept: &Kept) -> rusqlite
         kept.cas as i64,
         kept.expiry.raw(),
         kept.flags,
-        kept.state(),
+        state(kept),
         &kept.value[..],
     ))
 }

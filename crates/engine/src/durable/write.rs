@@ -4,60 +4,51 @@ use std::ops::Range;
 use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
-use larder_engine::completion::{Completer, Wakes};
-use larder_engine::{
+
+use super::kept::KeyBytes;
+use crate::completion::{Completer, Wakes};
+use crate::{
     Arithmetic, Delete, Deleted, EngineError, Expiry, Flushed, Get, Item, Key, Mode, Number, Older, Payload,
     Store, Stored, Timestamp, Touched,
 };
-
-use crate::kept::KeyBytes;
 
 /// What a command weighs besides its key and value.
 const WRITE_BYTES: usize = 160;
 
 /// A command for the writer.
-pub(crate) struct Write {
+pub struct Write {
+    /// What to do.
     pub command: Command,
+    /// Who waits for it.
     pub answer_to: AnswerTo,
 }
 
 /// What to do.
-pub(crate) enum Command {
+#[allow(missing_docs, reason = "the fields are those of the engine interface")]
+pub enum Command {
+    /// Store a value.
     Store(StoreCommand),
-    Delete {
-        key: KeyBytes,
-        delete: Delete,
-    },
-    Arithmetic {
-        key: KeyBytes,
-        arithmetic: Arithmetic,
-    },
-    Get {
-        key: KeyBytes,
-        get: Get,
-    },
-    Touch {
-        key: KeyBytes,
-        expiry: Expiry,
-    },
-    Flush {
-        prefix: Box<[u8]>,
-        when: Option<Timestamp>,
-    },
-    ReserveIds {
-        count: u64,
-    },
-    KeepWarmList {
-        keys: Vec<Box<[u8]>>,
-    },
-    /// Flushes up to this id have no dead row left.
-    ForgetFlushes {
-        version: u64,
-    },
+    /// Delete, or one of the gentler forms.
+    Delete { key: KeyBytes, delete: Delete },
+    /// Count.
+    Arithmetic { key: KeyBytes, arithmetic: Arithmetic },
+    /// A look-up that may change the item.
+    Get { key: KeyBytes, get: Get },
+    /// Give another expiry.
+    Touch { key: KeyBytes, expiry: Expiry },
+    /// Flush what begins with `prefix`.
+    Flush { prefix: Box<[u8]>, when: Option<Timestamp> },
+    /// Take ids out of the counter.
+    ReserveIds { count: u64 },
+    /// Keep the keys a cache held. Not for the decider.
+    KeepWarmList { keys: Vec<Box<[u8]>> },
+    /// Flushes up to this id have no dead item left.
+    ForgetFlushes { version: u64 },
 }
 
 /// A store command that owns what it brings.
-pub(crate) struct StoreCommand {
+#[allow(missing_docs, reason = "the fields are those of `Store`")]
+pub struct StoreCommand {
     pub mode: Mode,
     pub key: KeyBytes,
     pub flags: u32,
@@ -72,6 +63,7 @@ pub(crate) struct StoreCommand {
 }
 
 impl StoreCommand {
+    /// Takes the value over, or copies what is only lent.
     pub fn new(store: Store<'_>) -> Self {
         StoreCommand {
             mode: store.mode,
@@ -127,6 +119,21 @@ impl Command {
             }
     }
 
+    /// The key it is about; `None`: none, or many.
+    pub fn key(&self) -> Option<&KeyBytes> {
+        match self {
+            Command::Store(store) => Some(&store.key),
+            Command::Delete { key, .. }
+            | Command::Arithmetic { key, .. }
+            | Command::Get { key, .. }
+            | Command::Touch { key, .. } => Some(key),
+            Command::Flush { .. }
+            | Command::ReserveIds { .. }
+            | Command::KeepWarmList { .. }
+            | Command::ForgetFlushes { .. } => None,
+        }
+    }
+
     /// Bytes of value it brings.
     pub fn value_length(&self) -> usize {
         match self {
@@ -137,7 +144,8 @@ impl Command {
 }
 
 /// Who waits for the answer.
-pub(crate) enum AnswerTo {
+#[allow(missing_docs, reason = "a variant is named by what it waits for")]
+pub enum AnswerTo {
     Stored(Completer<Stored>),
     Deleted(Completer<Deleted>),
     Number(Completer<Number>),
@@ -151,7 +159,8 @@ pub(crate) enum AnswerTo {
 
 /// What to answer, once it is true.
 #[derive(Debug)]
-pub(crate) enum Answer {
+#[allow(missing_docs, reason = "a variant is named by what it holds")]
+pub enum Answer {
     Stored(Stored),
     Deleted(Deleted),
     Number(Number),

@@ -1,58 +1,79 @@
 //! What each command of a batch changes, decided in order.
 
-use larder_engine::semantics::{self, Change};
-use larder_engine::{
+use hashbrown::HashMap;
+
+use super::flushes::Flushes;
+use super::kept::{Kept, KeyBytes, Latest};
+use super::write::{Answer, Command, StoreCommand};
+use crate::semantics::{self, Change};
+use crate::{
     Deleted, Durability, EngineError, ErrorKind, Flushed, Found, Get, Number, Stored, Timestamp, Touched,
 };
 
-use hashbrown::HashMap;
-
-use super::statements::Statements;
-use crate::flushes::Flushes;
-use crate::kept::{Kept, KeyBytes, Latest};
-use crate::shared::Shared;
-use crate::write::{Answer, Command, StoreCommand};
-
 /// What a batch changes, as it grows.
-pub(super) struct Plan {
+pub struct Plan {
+    /// The second of all its decisions.
     pub now: Timestamp,
     /// The newest state of each key changed. One key changed twice has one entry.
     pub changes: HashMap<KeyBytes, Latest, foldhash::fast::RandomState>,
     /// All flushes, after the batch.
     pub flushes: Flushes,
+    /// Whether they differ from those before it.
     pub flushes_changed: bool,
     /// Whether one of them took effect in this batch.
     pub flushed: bool,
+    /// The counter, after the batch.
     pub ids: Ids,
+}
+
+impl Plan {
+    /// A batch that changes nothing yet.
+    pub fn new(now: Timestamp, flushes: Flushes, ids: Ids) -> Plan {
+        Plan { now, changes: HashMap::default(), flushes, flushes_changed: false, flushed: false, ids }
+    }
 }
 
 /// The counter every change takes a number from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ids {
+pub struct Ids {
     /// The next id.
     pub next: u64,
-    /// Ids below this one are reserved in the file.
+    /// Ids below this one are reserved in the store.
     pub reserved: u64,
 }
 
 impl Ids {
-    fn take(&mut self) -> u64 {
+    /// The next id, which is given once.
+    pub fn take(&mut self) -> u64 {
         let id = self.next;
         self.next += 1;
         id
     }
 }
 
-/// Decides commands one after the other, each seeing what those before it changed.
-pub(super) struct Decider<'w, 'c> {
-    pub shared: &'w Shared,
-    pub statements: &'w mut Statements<'c>,
-    pub plan: Plan,
+/// What is there before a batch.
+pub trait Newest {
+    /// The newest state of the item under `key`; the decider sees whether it is still alive.
+    ///
+    /// # Errors
+    /// The command that needs it gets the error as its answer.
+    fn newest(&mut self, key: &KeyBytes) -> Result<Option<Kept>, EngineError>;
 }
 
-type Decided = Result<Answer, EngineError>;
+/// Decides commands one after the other, each seeing what those before it changed.
+pub struct Decider<N> {
+    /// What is there before the batch.
+    pub source: N,
+    /// What the batch changes so far.
+    pub plan: Plan,
+    /// Largest value, in bytes.
+    pub value_bytes_max: u64,
+}
 
-impl Decider<'_, '_> {
+/// What to answer, once the batch is durable.
+pub type Decided = Result<Answer, EngineError>;
+
+impl<N: Newest> Decider<N> {
     /// Puts the flushes whose time has come into effect, before anything is written.
     pub fn flush_what_is_due(&mut self) {
         for waiting in self.plan.flushes.take_due(self.plan.now) {
@@ -63,6 +84,7 @@ impl Decider<'_, '_> {
         }
     }
 
+    /// What the command changes and answers.
     pub fn decide(&mut self, command: &Command) -> Decided {
         match command {
             Command::Store(store) => self.store(store),
@@ -85,22 +107,13 @@ impl Decider<'_, '_> {
 
     /// The item under `key`, as the commands so far have left it.
     fn current(&mut self, key: &KeyBytes) -> Result<Option<Kept>, EngineError> {
-        let known = match self.plan.changes.get(key) {
-            Some(latest) => Some(latest.clone()),
-            None => self.shared.overlay.look(key, |latest| latest.cloned()),
-        };
-        let kept = match known {
-            Some(Latest::Item(kept)) => Some(kept),
+        let kept = match self.plan.changes.get(key) {
+            Some(Latest::Item(kept)) => Some(kept.clone()),
             Some(Latest::Gone(_)) => None,
-            None => {
-                self.shared.counters.selects.one();
-                let found = self.statements.select(key);
-                found.map_err(|error| self.shared.failed(&error))?
-            }
+            None => self.source.newest(key)?,
         };
-        let now = self.plan.now;
-        let flushes = &self.plan.flushes;
-        Ok(kept.filter(|kept| !kept.expiry.is_past(now) && !flushes.is_dead(key, kept.version, now)))
+        let (flushes, now) = (&self.plan.flushes, self.plan.now);
+        Ok(kept.filter(|kept| kept.is_alive(key, Some(flushes), now)))
     }
 
     fn put(&mut self, key: &KeyBytes, kept: Kept) {
@@ -111,8 +124,7 @@ impl Decider<'_, '_> {
         let current = if store.is_unconditional() { None } else { self.current(&store.key)? };
         let id = self.plan.ids.next;
         let seen = current.as_ref().map(Kept::current);
-        let bytes_max = self.shared.connector.options.value_bytes_max();
-        let next = semantics::store(seen.as_ref(), &store.lent(), &store.value, id, bytes_max)?;
+        let next = semantics::store(seen.as_ref(), &store.lent(), &store.value, id, self.value_bytes_max)?;
         let version = self.plan.ids.take();
         let kept = Kept::after(&next, version, current.as_ref().map(|kept| &kept.value), &store.value);
         let stored = Stored { cas: kept.cas, size: kept.value.len(), level: Durability::Local, version };
@@ -120,7 +132,7 @@ impl Decider<'_, '_> {
         Ok(Answer::Stored(stored))
     }
 
-    fn delete(&mut self, key: &KeyBytes, delete: &larder_engine::Delete) -> Decided {
+    fn delete(&mut self, key: &KeyBytes, delete: &crate::Delete) -> Decided {
         let current = self.current(key)?;
         let seen = current.as_ref().map(Kept::current);
         let change = semantics::delete(seen.as_ref(), delete, self.plan.ids.next)?;
@@ -142,7 +154,7 @@ impl Decider<'_, '_> {
         Ok(Answer::Deleted(Deleted { cas, level: Durability::Local, version }))
     }
 
-    fn arithmetic(&mut self, key: &KeyBytes, arithmetic: &larder_engine::Arithmetic) -> Decided {
+    fn arithmetic(&mut self, key: &KeyBytes, arithmetic: &crate::Arithmetic) -> Decided {
         let current = self.current(key)?;
         let seen = current.as_ref().map(Kept::current);
         let id = self.plan.ids.next;
@@ -170,7 +182,7 @@ impl Decider<'_, '_> {
         Ok(Answer::Item(Some(kept.item(found))))
     }
 
-    fn touch(&mut self, key: &KeyBytes, expiry: larder_engine::Expiry) -> Decided {
+    fn touch(&mut self, key: &KeyBytes, expiry: crate::Expiry) -> Decided {
         let get = Get { touch: Some(expiry), ..Get::plain() };
         let (_, found) = self.look(key, &get)?.ok_or(ErrorKind::NotFound)?;
         // A touch that changes nothing has a place in the order too.

@@ -31,7 +31,7 @@ const fn tables() -> [[u32; 256]; 8] {
 }
 
 /// The checksum of `bytes`.
-pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+pub fn crc32(bytes: &[u8]) -> u32 {
     let mut sum = !0u32;
     let (eights, rest) = bytes.as_chunks::<8>();
     for eight in eights {

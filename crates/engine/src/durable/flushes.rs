@@ -1,17 +1,19 @@
 //! Flushes: `everything that begins so and was changed before this id is gone`.
 //!
-//! A flush costs one row, however many items it takes: ids grow with every change, so an item is dead when its id is
-//! lower than that of a flush whose prefix its key has. The purge removes dead rows; then the flush is forgotten.
+//! A flush costs one entry, however many items it takes: ids grow with every change, so an item is dead when its id is
+//! lower than that of a flush whose prefix its key has. The purge removes dead items; then the flush is forgotten.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use larder_engine::Timestamp;
 use parking_lot::RwLock;
+
+use crate::time::Timestamp;
 
 /// A flush in effect.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Flush {
+pub struct Flush {
+    /// What the keys begin with.
     pub prefix: Box<[u8]>,
     /// Items with a lower id are dead.
     pub version: u64,
@@ -19,19 +21,24 @@ pub(crate) struct Flush {
 
 /// A flush for a time to come.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Waiting {
+pub struct Waiting {
+    /// What the keys begin with.
     pub prefix: Box<[u8]>,
+    /// Its second.
     pub at: Timestamp,
 }
 
 /// All that is known of flushes at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Flushes {
+pub struct Flushes {
+    /// Those whose dead items are not all removed.
     pub in_effect: Vec<Flush>,
+    /// Those for a time to come.
     pub waiting: Vec<Waiting>,
 }
 
 impl Flushes {
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.in_effect.is_empty() && self.waiting.is_empty()
     }
@@ -76,7 +83,7 @@ impl Flushes {
 /// A reader loads them *before* it looks for the item: then its answer is right for some moment of its call, whatever
 /// is published meanwhile.
 #[derive(Default)]
-pub(crate) struct Board {
+pub struct Board {
     any: AtomicBool,
     flushes: RwLock<Arc<Flushes>>,
 }
