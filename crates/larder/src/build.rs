@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use larder_engine::{Engine, EngineError, Services};
+use larder_file::{FileEngine, FileOptions};
 use larder_ram::{RamEngine, RamOptions};
 use larder_server::{Routes, Setup, Stack, Tunables};
 use larder_sqlite::{SqliteEngine, SqliteOptions};
@@ -28,7 +29,8 @@ pub struct Engines {
     shared_ram: Option<Arc<RamEngine>>,
     /// RAM of a stack's own, by the prefix it serves and its size.
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
-    stores: HashMap<PathBuf, Arc<SqliteEngine>>,
+    /// By their file or folder in the data folder.
+    stores: HashMap<PathBuf, Arc<dyn Engine>>,
     tiers: HashMap<TierName, NamedTier>,
     owners: Arc<Owners>,
 }
@@ -38,8 +40,8 @@ struct NamedTier {
     owner: Owner,
     /// The expression of the first stack that used it.
     expression: String,
-    /// Of its store.
-    file: PathBuf,
+    /// Its store's file or folder.
+    store: PathBuf,
     tier: Arc<Tier<RamEngine>>,
 }
 
@@ -48,7 +50,7 @@ struct NamedTier {
 struct TierName {
     /// The prefix and size of a RAM of the stack's own; `None` is the shared one.
     ram: Option<(String, u64)>,
-    file: PathBuf,
+    store: PathBuf,
     settings: String,
 }
 
@@ -138,22 +140,23 @@ impl Engines {
     fn stack(&mut self, plan: &Plan, prefix: &config::Prefix) -> anyhow::Result<Arc<dyn Engine>> {
         match (&prefix.stack.layers[..], &prefix.stack.tier) {
             ([Layer::Ram { size_bytes }], None) => Ok(self.ram(plan, &prefix.key, *size_bytes)),
-            ([Layer::Sqlite { file }], None) => Ok(self.store(plan, file)?),
-            ([Layer::Ram { size_bytes }, Layer::Sqlite { file }], Some(tier)) => {
-                let name = tier_name(&prefix.key, *size_bytes, file, tier);
+            ([store], None) => self.store(plan, store),
+            ([Layer::Ram { size_bytes }, store], Some(tier)) => {
+                let path = path_of(store)?;
+                let name = tier_name(&prefix.key, *size_bytes, path, tier);
                 if let Some(known) = self.tiers.get(&name) {
                     return Ok(known.tier.clone());
                 }
                 let cache = self.ram(plan, &prefix.key, *size_bytes);
-                let store = self.store(plan, file)?;
+                let below = self.store(plan, store)?;
                 let expression = prefix.stack.to_string();
                 let options = tier_options(expression.clone(), tier, self.is_alone);
                 // What is alone answers for every key; others are told which are theirs.
                 let keys = if self.is_alone { Keys::All } else { Keys::None };
-                let made = Tier::for_keys(self.services.clone(), cache, store, options, keys);
+                let made = Tier::for_keys(self.services.clone(), cache, below, options, keys);
                 let tier = Arc::new(made.map_err(|error| anyhow!("{error}"))?);
                 let owner = self.owners.add(&tier);
-                let made = NamedTier { owner, expression, file: file.clone(), tier: tier.clone() };
+                let made = NamedTier { owner, expression, store: path.to_owned(), tier: tier.clone() };
                 self.tiers.insert(name, made);
                 Ok(tier)
             }
@@ -179,13 +182,17 @@ impl Engines {
         }
     }
 
-    fn store(&mut self, plan: &Plan, file: &PathBuf) -> anyhow::Result<Arc<SqliteEngine>> {
-        if let Some(store) = self.stores.get(file) {
+    fn store(&mut self, plan: &Plan, layer: &Layer) -> anyhow::Result<Arc<dyn Engine>> {
+        let path = path_of(layer)?;
+        if let Some(store) = self.stores.get(path) {
             return Ok(store.clone());
         }
-        let options = store_options(plan, file)?;
-        let store = Arc::new(SqliteEngine::open(self.services.clone(), options)?);
-        self.stores.insert(file.clone(), store.clone());
+        let services = self.services.clone();
+        let store: Arc<dyn Engine> = match layer {
+            Layer::File { folder } => Arc::new(FileEngine::open(services, file_options(plan, folder))?),
+            _ => Arc::new(SqliteEngine::open(services, store_options(plan, path)?)?),
+        };
+        self.stores.insert(path.to_owned(), store.clone());
         Ok(store)
     }
 
@@ -194,7 +201,7 @@ impl Engines {
         self.shared_ram.iter().chain(self.own_ram.values()).cloned().collect()
     }
 
-    /// The store files that `plan` uses and that are not open yet.
+    /// The files and folders of stores that `plan` uses and that are not open yet.
     pub fn missing_stores(&self, plan: &Plan) -> Vec<PathBuf> {
         used(plan).stores.into_iter().filter(|file| !self.stores.contains_key(file)).collect()
     }
@@ -242,7 +249,7 @@ impl Engines {
 #[derive(Default)]
 pub struct Retired {
     tiers: Vec<NamedTier>,
-    stores: Vec<(PathBuf, Arc<SqliteEngine>)>,
+    stores: Vec<(PathBuf, Arc<dyn Engine>)>,
     rams: Vec<Arc<RamEngine>>,
     /// Whether the server stops; otherwise stores may go on serving other stacks.
     stop: bool,
@@ -288,7 +295,7 @@ impl Retired {
 
     /// The keys that are in the caches over a store, newest first as far as known.
     fn cached_keys(&self, file: &Path) -> impl Iterator<Item = Box<[u8]>> {
-        let above = self.tiers.iter().filter(|tier| tier.file == file);
+        let above = self.tiers.iter().filter(|tier| tier.store == file);
         by_turns(above.map(|tier| tier.tier.cached_keys()).collect())
     }
 
@@ -339,17 +346,22 @@ fn by_turns<T>(lists: Vec<Vec<T>>) -> impl Iterator<Item = T> {
 /// The tier that serves a prefix, if one does.
 fn tier_of(prefix: &config::Prefix) -> Option<TierName> {
     match (&prefix.stack.layers[..], &prefix.stack.tier) {
-        ([Layer::Ram { size_bytes }, Layer::Sqlite { file }], Some(tier)) => {
-            Some(tier_name(&prefix.key, *size_bytes, file, tier))
+        ([Layer::Ram { size_bytes }, store], Some(tier)) => {
+            Some(tier_name(&prefix.key, *size_bytes, store.store()?, tier))
         }
         _ => None,
     }
 }
 
-fn tier_name(key: &str, size_bytes: Option<u64>, file: &Path, tier: &config::Tier) -> TierName {
+/// What names a store; only stores have it.
+fn path_of(layer: &Layer) -> anyhow::Result<&Path> {
+    layer.store().ok_or_else(|| anyhow!("this combination of engines cannot be built"))
+}
+
+fn tier_name(key: &str, size_bytes: Option<u64>, store: &Path, tier: &config::Tier) -> TierName {
     TierName {
         ram: size_bytes.map(|bytes| (key.to_owned(), bytes)),
-        file: file.to_owned(),
+        store: store.to_owned(),
         settings: tier.to_string(),
     }
 }
@@ -364,7 +376,7 @@ fn used(plan: &Plan) -> Used {
                 Layer::Ram { size_bytes: Some(bytes) } => {
                     used.own_ram.push((prefix.key.clone(), *bytes));
                 }
-                Layer::Sqlite { file } => used.stores.push(file.clone()),
+                Layer::Sqlite { file: path } | Layer::File { folder: path } => used.stores.push(path.clone()),
             }
         }
     }
@@ -403,6 +415,10 @@ pub fn store_options(plan: &Plan, file: &Path) -> anyhow::Result<SqliteOptions> 
         item_size_max: plan.item_size_bytes_max,
         ..SqliteOptions::new(folder)
     })
+}
+
+fn file_options(plan: &Plan, folder: &Path) -> FileOptions {
+    FileOptions { item_size_max: plan.item_size_bytes_max, ..FileOptions::new(plan.data.join(folder)) }
 }
 
 fn tunables(plan: &Plan) -> anyhow::Result<Tunables> {

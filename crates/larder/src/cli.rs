@@ -14,6 +14,7 @@ Stack expressions:
   ENGINE > ENGINE                 a cache above a store, as in: ram > sqlite
   ram(SIZE)                       RAM of its own; a bare `ram` shares --memory-limit
   sqlite(FILE, write=through|behind, dirty_bytes=64MiB, dirty_age=1s, negative_ttl=1s)
+  file(FOLDER, ...)               one file a key; the same arguments
 
 Examples:
   larder                                        127.0.0.1:11211, ram > sqlite in ./larder-data

@@ -141,7 +141,7 @@ fn announce(plan: &Plan, program: Program, listening: &[String]) {
         // In memcached's place larder is as silent as memcached.
         return;
     }
-    let is_durable = plan.prefixes.iter().any(|prefix| matches!(prefix.stack.lowest(), Layer::Sqlite { .. }));
+    let is_durable = plan.prefixes.iter().any(|prefix| prefix.stack.lowest().store().is_some());
     let data = if is_durable {
         format!("data in {}", plan.data.display())
     } else {
@@ -162,6 +162,7 @@ fn short_stack(layers: &[Layer]) -> String {
         .map(|layer| match layer {
             Layer::Ram { .. } => "ram",
             Layer::Sqlite { .. } => "sqlite",
+            Layer::File { .. } => "file",
         })
         .collect();
     names.join(" > ")

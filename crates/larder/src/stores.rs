@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use larder_engine::Services;
 use larder_engine::disk::Disk;
-use larder_sqlite::{CheckReport, OnProgress, Progress, SqliteOptions, backup, stores_in};
+use larder_engine::durable::{OnProgress, Progress};
+use larder_file::FileOptions;
+use larder_sqlite::{SqliteOptions, backup, stores_in};
 
 /// `larder check DIR`: success when every store in the folder is sound.
 pub fn check(folder: &Path) -> ExitCode {
@@ -33,41 +35,91 @@ fn conclude(outcome: anyhow::Result<bool>) -> ExitCode {
 fn check_all(folder: &Path) -> anyhow::Result<bool> {
     let services = Services::system();
     let mut sound = true;
-    for store in stores_below(&services, folder)? {
-        let outcome =
-            with_bar(&store.path(), |on_progress| larder_sqlite::check(&services, &store, on_progress));
-        match outcome {
-            Ok(report) => {
-                sound &= report.is_sound();
-                print_report(&report);
-            }
-            Err(error) => {
-                sound = false;
-                println!("{}: cannot be checked: {error}", store.path().display());
-            }
-        }
+    let stores = stores_below(&services, folder)?;
+    for store in &stores.sqlite {
+        let path = store.path();
+        let outcome = with_bar(&path, |on_progress| larder_sqlite::check(&services, store, on_progress));
+        sound &= conclude_check(&path, outcome.map(|report| Checked::of_sqlite(&report)));
+    }
+    for store in &stores.files {
+        let path = &store.folder;
+        let outcome = with_bar(path, |on_progress| larder_file::check(&services, store, on_progress));
+        sound &= conclude_check(path, outcome.map(|report| Checked::of_files(&report)));
     }
     Ok(sound)
 }
 
-fn print_report(report: &CheckReport) {
-    let stop =
-        if report.stopped_cleanly { "stopped cleanly" } else { "not stopped cleanly, which is no fault" };
-    println!(
-        "{}: {} items, {} bytes of values, {} changes in {} journal batches not yet folded; {stop}",
-        report.path.display(),
-        report.items,
-        report.value_bytes,
-        report.journal_records,
-        report.journal_batches
-    );
-    for finding in &report.findings {
+/// A check's report in words.
+struct Checked {
+    /// What the store holds, and whether it was stopped cleanly.
+    holds: String,
+    /// What the operator should know, though it is no fault.
+    remarks: Vec<String>,
+    findings: Vec<String>,
+    findings_left_out: u64,
+}
+
+impl Checked {
+    fn of_sqlite(report: &larder_sqlite::CheckReport) -> Checked {
+        let larder_sqlite::CheckReport { items, value_bytes, journal_records, journal_batches, .. } = report;
+        Checked {
+            holds: format!(
+                "{items} items, {value_bytes} bytes of values, {journal_records} changes in {journal_batches} journal \
+                 batches not yet folded; {}",
+                how_stopped(report.stopped_cleanly)
+            ),
+            remarks: Vec::new(),
+            findings: report.findings.clone(),
+            findings_left_out: report.findings_left_out,
+        }
+    }
+
+    fn of_files(report: &larder_file::CheckReport) -> Checked {
+        let larder_file::CheckReport { items, value_bytes, temporary, unknown, .. } = report;
+        let not_ours = |path: &PathBuf| format!("{}: not part of the store, left alone", path.display());
+        let mut remarks: Vec<String> = unknown.iter().map(not_ours).collect();
+        if *temporary > 0 {
+            remarks.push(format!("{temporary} half-written files, which the next start removes"));
+        }
+        Checked {
+            holds: format!(
+                "{items} items, {value_bytes} bytes of values; {}",
+                how_stopped(report.stopped_cleanly)
+            ),
+            remarks,
+            findings: report.findings.clone(),
+            findings_left_out: report.findings_left_out,
+        }
+    }
+}
+
+fn how_stopped(cleanly: bool) -> &'static str {
+    if cleanly { "stopped cleanly" } else { "not stopped cleanly, which is no fault" }
+}
+
+/// Prints what a check of one store came to; whether it is sound.
+fn conclude_check(path: &Path, outcome: Result<Checked, impl std::fmt::Display>) -> bool {
+    let path = path.display();
+    let checked = match outcome {
+        Ok(checked) => checked,
+        Err(error) => {
+            println!("{path}: cannot be checked: {error}");
+            return false;
+        }
+    };
+    println!("{path}: {}", checked.holds);
+    for remark in &checked.remarks {
+        println!("  {remark}");
+    }
+    for finding in &checked.findings {
         println!("  wrong: {finding}");
     }
-    if report.findings_left_out > 0 {
-        println!("  wrong: {} findings more", report.findings_left_out);
+    if checked.findings_left_out > 0 {
+        println!("  wrong: {} findings more", checked.findings_left_out);
     }
-    println!("  {}", if report.is_sound() { "sound" } else { "NOT sound: restore a backup" });
+    let is_sound = checked.findings.is_empty();
+    println!("  {}", if is_sound { "sound" } else { "NOT sound: restore a backup" });
+    is_sound
 }
 
 /// Copies into a folder with another name, which gets its own once every store is in it: what has the name is whole.
@@ -93,7 +145,9 @@ fn back_up_all(folder: &Path, to: &Path) -> anyhow::Result<bool> {
         );
     }
     let mut made = Vec::new();
-    let copied = copy_stores(&services, folder, &stores, &draft, &mut made);
+    let mut copied = copy_stores(&services, folder, &stores.sqlite, &draft, &mut made);
+    // A backup without them must not look whole.
+    copied.extend(stores.files.iter().map(|store| Err(not_copied(store))));
     let is_whole = copied.iter().all(Result::is_ok);
     if is_whole {
         give_name(disk, &draft, &to)?;
@@ -116,6 +170,14 @@ fn back_up_all(folder: &Path, to: &Path) -> anyhow::Result<bool> {
         );
     }
     Ok(is_whole)
+}
+
+fn not_copied(store: &FileOptions) -> anyhow::Error {
+    anyhow!(
+        "{}: a file store, which this command does not copy. Stop the server and copy the folder, as in `cp -a`, or take \
+         a snapshot of its file system",
+        store.folder.display()
+    )
 }
 
 /// The name a backup has until it is whole.
@@ -190,24 +252,36 @@ fn remove_empty(made: &[PathBuf]) {
     }
 }
 
-/// The stores in a folder and the folders in it.
-fn stores_below(services: &Services, folder: &Path) -> anyhow::Result<Vec<SqliteOptions>> {
+/// Stores, in the order of their paths.
+#[derive(Default)]
+struct Stores {
+    sqlite: Vec<SqliteOptions>,
+    files: Vec<FileOptions>,
+}
+
+/// The stores in a folder and the folders in it; nothing is looked for inside a file store.
+fn stores_below(services: &Services, folder: &Path) -> anyhow::Result<Stores> {
     if !folder.is_dir() {
         bail!("{}: no such folder; name the folder that --data names", folder.display());
     }
-    let mut stores = Vec::new();
+    let mut stores = Stores::default();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
+        if larder_file::is_store(&*services.disk, &folder)? {
+            stores.files.push(FileOptions::new(folder));
+            continue;
+        }
         for name in stores_in(services, &folder)? {
-            stores.push(SqliteOptions { file_name: name, ..SqliteOptions::new(&folder) });
+            stores.sqlite.push(SqliteOptions { file_name: name, ..SqliteOptions::new(&folder) });
         }
         let inner = services.disk.list(&folder)?;
         folders.extend(inner.into_iter().filter(|path: &PathBuf| path.is_dir() && !path.is_symlink()));
     }
-    if stores.is_empty() {
+    if stores.sqlite.is_empty() && stores.files.is_empty() {
         bail!("{}: no store in this folder; name the folder that --data names", folder.display());
     }
-    stores.sort_by_key(SqliteOptions::path);
+    stores.sqlite.sort_by_key(SqliteOptions::path);
+    stores.files.sort_by(|one, other| one.folder.cmp(&other.folder));
     Ok(stores)
 }
 

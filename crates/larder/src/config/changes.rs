@@ -101,7 +101,7 @@ impl Plan {
                 .filter(|longer| longer.len() > key.len() && longer.starts_with(key))
                 .map(ToString::to_string)
                 .collect(),
-            to_store: matches!(new.serving(key).stack.lowest(), Layer::Sqlite { .. }),
+            to_store: new.serving(key).stack.lowest().store().is_some(),
         });
         moved.collect()
     }
@@ -207,7 +207,7 @@ fn stacks_by_file(plan: &Plan) -> BTreeMap<&Path, Stacks<'_>> {
     let mut files: BTreeMap<&Path, Stacks<'_>> = BTreeMap::new();
     for prefix in &plan.prefixes {
         for layer in &prefix.stack.layers {
-            if let Layer::Sqlite { file } = layer {
+            if let Some(file) = layer.store() {
                 files.entry(file).or_default().insert(&prefix.key, prefix);
             }
         }

@@ -22,7 +22,7 @@ pub enum ValueKind {
     Size,
     /// A duration, as in `50ms`.
     Duration,
-    /// A file inside the data folder.
+    /// A file or a folder inside the data folder.
     File,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -68,6 +68,13 @@ pub const ENGINES: &[Engine] = &[
         item_size_bytes_max: Some(999_998_976),
         layer: sqlite,
     },
+    Engine {
+        name: "file",
+        kind: Kind::Store,
+        argument: Argument { name: "folder", value: ValueKind::File },
+        item_size_bytes_max: Some(1 << 30),
+        layer: file,
+    },
 ];
 
 /// What can be said about a cache over a store. Written among the store's arguments.
@@ -80,6 +87,9 @@ pub const TIER_ARGUMENTS: &[Argument] = &[
 
 /// The database file of a bare `sqlite`.
 pub const SQLITE_FILE_DEFAULT: &str = "larder.db";
+
+/// The folder of a bare `file`.
+pub const FILE_FOLDER_DEFAULT: &str = "files";
 
 /// Less RAM than this cannot hold even its own index.
 pub const RAM_BYTES_MIN: u64 = 64 << 10;
@@ -135,19 +145,36 @@ pub fn check_ram_bytes(bytes: u64) -> Result<(), Objection> {
 }
 
 fn sqlite(file: Option<&str>) -> Result<Layer, Objection> {
-    let file = file.unwrap_or(SQLITE_FILE_DEFAULT);
-    Ok(Layer::Sqlite { file: parse_store_file(file)? })
+    let text = file.unwrap_or(SQLITE_FILE_DEFAULT);
+    let advice = format!("write the name of a file inside the data folder, as in {SQLITE_FILE_DEFAULT}");
+    let file = inside_the_data_folder("file", text, &advice)?;
+    // Keeps a store's name apart from those of its lock and its log, and catches a size or a unit in its place.
+    if text.ends_with('/') || file.extension().is_none_or(|extension| extension != "db") {
+        return Err(objection(format!("`{text}` does not end in .db"), advice));
+    }
+    Ok(Layer::Sqlite { file })
 }
 
-/// A file inside the data folder, so that the folder's lock, `larder check` and `larder backup` cover it.
-/// `./a.db` and `a.db` come out alike.
-fn parse_store_file(text: &str) -> Result<PathBuf, Objection> {
-    let advice = format!("write the name of a file inside the data folder, as in {SQLITE_FILE_DEFAULT}");
+fn file(folder: Option<&str>) -> Result<Layer, Objection> {
+    let text = folder.unwrap_or(FILE_FOLDER_DEFAULT);
+    let advice = format!("write the name of a folder inside the data folder, as in {FILE_FOLDER_DEFAULT}");
+    let folder = inside_the_data_folder("folder", text, &advice)?;
+    if folder.as_os_str().is_empty() {
+        return Err(objection(format!("`{text}` is the data folder itself"), advice));
+    }
+    if folder.extension().is_some_and(|extension| extension == "db") {
+        return Err(objection(format!("`{text}` ends in .db, as the files of `sqlite` do"), advice));
+    }
+    Ok(Layer::File { folder })
+}
+
+/// A path inside the data folder, so that `larder check` and `larder backup` find it. `./a.db` and `a.db` come out alike.
+fn inside_the_data_folder(what: &str, text: &str, advice: &str) -> Result<PathBuf, Objection> {
     if text.trim().is_empty() {
-        return Err(objection("the name of the file is empty", advice));
+        return Err(objection(format!("the name of the {what} is empty"), advice));
     }
     if text.contains('\0') {
-        return Err(objection("the name of the file contains a zero byte", advice));
+        return Err(objection(format!("the name of the {what} contains a zero byte"), advice));
     }
     let mut file = PathBuf::new();
     for component in Path::new(text).components() {
@@ -161,10 +188,6 @@ fn parse_store_file(text: &str) -> Result<PathBuf, Objection> {
                 ));
             }
         }
-    }
-    // Keeps a store's name apart from those of its lock and its log, and catches a size or a unit in its place.
-    if text.ends_with('/') || file.extension().is_none_or(|extension| extension != "db") {
-        return Err(objection(format!("`{text}` does not end in .db"), advice));
     }
     Ok(file)
 }

@@ -116,6 +116,7 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
     check_addresses(listen.as_deref().unwrap_or_default(), metrics.as_ref(), report);
     check_prefixes(&placed, is_broken, report);
     check_shared_files(&placed, report);
+    check_nested_stores(&placed, report);
     if let Some(place) = options.no_evictions {
         check_no_evictions(&placed, place, report);
     }
@@ -293,8 +294,8 @@ fn check_shared_files(prefixes: &[PlacedPrefix], report: &mut Report) {
     for stack in prefixes.iter().filter_map(|prefix| prefix.stack.as_ref()) {
         let write = stack.stack.tier.as_ref().map_or(&Write::Through, |tier| &tier.write);
         for (layer, (_, place)) in stack.stack.layers.iter().zip(&stack.engines) {
-            let Layer::Sqlite { file } = layer else { continue };
-            match first.get(file.as_path()) {
+            let Some(file) = layer.store() else { continue };
+            match first.get(file) {
                 Some((other, other_place)) if *other != write => {
                     let problem = format!(
                         "`{}` is written in another way here than at {}",
@@ -312,6 +313,26 @@ fn check_shared_files(prefixes: &[PlacedPrefix], report: &mut Report) {
                     first.insert(file, (write, *place));
                 }
             }
+        }
+    }
+}
+
+/// A folder of `file` is that store's alone.
+fn check_nested_stores(prefixes: &[PlacedPrefix], report: &mut Report) {
+    let placed: Vec<(&Layer, Place)> = prefixes
+        .iter()
+        .filter_map(|prefix| prefix.stack.as_ref())
+        .flat_map(|stack| stack.stack.layers.iter().zip(stack.engines.iter().map(|(_, place)| *place)))
+        .collect();
+    for (layer, _) in &placed {
+        let Layer::File { folder } = layer else { continue };
+        let is_inside = |path: &Path| path != folder && path.starts_with(folder);
+        let inside = placed.iter().find(|(other, _)| other.store().is_some_and(is_inside));
+        if let Some((other, place)) = inside {
+            let path = other.store().unwrap_or(folder).display();
+            let problem = format!("`{path}` lies in `{}`, the folder of another store", folder.display());
+            report.push(*place, problem, "give it a place outside");
+            return;
         }
     }
 }

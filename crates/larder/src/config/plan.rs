@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::guard::{Encryption, Guard};
@@ -110,7 +110,7 @@ pub struct Prefix {
 /// writes. A store is one for all stacks that name its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// Uppermost first, at least one: today `[Ram]`, `[Sqlite]` or `[Ram, Sqlite]`.
+    /// Uppermost first, at least one: today `[Ram]`, one store, or `[Ram, store]`.
     pub layers: Vec<Layer>,
     /// How the cache and the store work together; present exactly when there are both.
     pub tier: Option<Tier>,
@@ -129,6 +129,22 @@ pub enum Layer {
         /// The database file, a path inside [`Plan::data`] that ends in `.db`. Stacks that name the same file share the store.
         file: PathBuf,
     },
+    /// The durable local store with one file a key.
+    File {
+        /// Its folder, a path inside [`Plan::data`] that does not end in `.db`. Stacks that name the same folder share the
+        /// store.
+        folder: PathBuf,
+    },
+}
+
+impl Layer {
+    /// The file or folder of a store inside [`Plan::data`]; no two stores have the same. `None`: not a store.
+    pub fn store(&self) -> Option<&Path> {
+        match self {
+            Layer::Ram { .. } => None,
+            Layer::Sqlite { file: path } | Layer::File { folder: path } => Some(path),
+        }
+    }
 }
 
 /// The settings of a cache over a store.
@@ -180,9 +196,9 @@ impl Stack {
 
     /// What the acknowledgement of a write promises, in words.
     pub fn promise(&self) -> String {
-        let Layer::Sqlite { .. } = self.lowest() else {
+        if self.lowest().store().is_none() {
             return "a write is acknowledged in RAM: items are lost when the server stops".to_owned();
-        };
+        }
         match self.tier.as_ref().map(|tier| &tier.write) {
             None => "a write is acknowledged after fsync: it survives kill -9 and a power cut".to_owned(),
             Some(Write::Through) => {
@@ -209,8 +225,9 @@ impl fmt::Display for Stack {
             match layer {
                 Layer::Ram { size_bytes: None } => f.write_str("ram")?,
                 Layer::Ram { size_bytes: Some(bytes) } => write!(f, "ram({})", format_size(*bytes))?,
-                Layer::Sqlite { file } => {
-                    write!(f, "sqlite({}", quote_if_needed(&file.to_string_lossy()))?;
+                Layer::Sqlite { file: path } | Layer::File { folder: path } => {
+                    let engine = if matches!(layer, Layer::Sqlite { .. }) { "sqlite" } else { "file" };
+                    write!(f, "{engine}({}", quote_if_needed(&path.to_string_lossy()))?;
                     if let Some(tier) = &self.tier {
                         write!(f, "{tier}")?;
                     }

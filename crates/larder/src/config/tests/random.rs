@@ -78,6 +78,9 @@ fn stacks() -> impl Strategy<Value = Stack> {
     let ram = prop::option::of(65_536..1_u64 << 50).prop_map(|size_bytes| Layer::Ram { size_bytes });
     let file = "[a-z'\\x20>=(),]{0,6}[a-z]\\.db".prop_filter("trimmed", |name| name.trim() == name);
     let sqlite = file.prop_map(|file| Layer::Sqlite { file: file.into() });
+    let folder = "[a-z'\\x20>=(),/]{0,6}[a-z]"
+        .prop_filter("plain", |name| name.trim() == name && !name.starts_with('/') && !name.contains("//"));
+    let store = prop_oneof![sqlite, folder.prop_map(|folder| Layer::File { folder: folder.into() })];
     let behind = (1..1_u64 << 60, 1..10_000_000_u64).prop_map(|(bytes, millis)| Write::Behind {
         dirty_bytes_max: bytes,
         dirty_age_max: Duration::from_millis(millis),
@@ -86,9 +89,9 @@ fn stacks() -> impl Strategy<Value = Stack> {
         .prop_map(|(write, ttl)| Tier { write, negative_ttl: ttl.map(Duration::from_secs) });
     prop_oneof![
         ram.clone().prop_map(|ram| Stack { layers: vec![ram], tier: None }),
-        sqlite.clone().prop_map(|sqlite| Stack { layers: vec![sqlite], tier: None }),
-        (ram, sqlite, tier)
-            .prop_map(|(ram, sqlite, tier)| Stack { layers: vec![ram, sqlite], tier: Some(tier) }),
+        store.clone().prop_map(|store| Stack { layers: vec![store], tier: None }),
+        (ram, store, tier)
+            .prop_map(|(ram, store, tier)| Stack { layers: vec![ram, store], tier: Some(tier) }),
     ]
 }
 

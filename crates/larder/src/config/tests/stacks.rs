@@ -69,6 +69,12 @@ fn spellings_of_one_stack() {
         check_means(expression, full);
     }
     check_means("ram(size=65536)", "ram(64KiB)");
+    check_means("file", "file(files)");
+    check_means("file(./a/b/)", "file(a/b)");
+    check_means(
+        "ram > file(folder=by-key, write=behind, dirty_age=50ms)",
+        "ram > file(by-key, write=behind, dirty_bytes=64MiB, dirty_age=50ms, negative_ttl=1s)",
+    );
     check_means("sqlite(a/b.db, write=through)", "sqlite(a/b.db)");
     check_means("sqlite('my file.db')", "sqlite('my file.db')");
     check_means("sqlite(\"it's.db\")", "sqlite(\"it's.db\")");
@@ -132,7 +138,7 @@ fn unknown_names() {
         "1: unknown engine `rma`; write `ram`\n7: unknown engine `sqlit`; write `sqlite`",
     );
     check_refused("RAM", "1: unknown engine `RAM`; write `ram`");
-    check_refused("postgres", "1: unknown engine `postgres`; known are `ram`, `sqlite`");
+    check_refused("postgres", "1: unknown engine `postgres`; known are `ram`, `sqlite`, `file`");
     check_refused("ram(siz=1MiB)", "5: `ram` has no argument `siz`; write `size`");
     check_refused(
         "ram > sqlite(dirty-age=1s)",
@@ -268,6 +274,16 @@ fn settings_without_what_they_set() {
 fn files_outside_the_data_folder() {
     const INSIDE: &str = "write the name of a file inside the data folder, as in larder.db";
     let and_name = format!("{INSIDE}, and name the folder with `data` or --data");
+    const FOLDER: &str = "write the name of a folder inside the data folder, as in files";
+    check_refused("file('')", &format!("6: the name of the folder is empty; {FOLDER}"));
+    check_refused("file(.)", &format!("6: `.` is the data folder itself; {FOLDER}"));
+    check_refused("file(a.db)", &format!("6: `a.db` ends in .db, as the files of `sqlite` do; {FOLDER}"));
+    check_refused(
+        "file(../a)",
+        &format!(
+            "6: `../a` leads out of the data folder; {FOLDER}, and name the folder with `data` or --data"
+        ),
+    );
     check_refused("sqlite('')", &format!("8: the name of the file is empty; {INSIDE}"));
     check_refused("sqlite(' ')", &format!("8: the name of the file is empty; {INSIDE}"));
     check_refused("sqlite(.)", &format!("8: `.` does not end in .db; {INSIDE}"));
