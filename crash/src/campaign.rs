@@ -97,7 +97,7 @@ const DIRTY_AGE_MS: u64 = 1000;
 /// The level a store expression promises.
 pub fn level_of(store: &str) -> Level {
     let store: String = store.chars().filter(|character| !character.is_whitespace()).collect();
-    if !store.contains("sqlite") {
+    if !["sqlite", "file"].iter().any(|durable| store.contains(durable)) {
         Level::Ram
     } else if store.contains("write=behind") {
         Level::Queued { age_max_us: (dirty_age_ms(&store).unwrap_or(DIRTY_AGE_MS) + GRACE_MS) * 1000 }

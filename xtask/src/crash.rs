@@ -7,15 +7,16 @@ use anyhow::Result;
 ///
 /// Clients of all three protocols collide on a few keys; kill -9 at a random moment; restart on the same data; then
 /// every key must show what was acknowledged, in order, and nothing that nobody wrote. It stops at the first finding,
-/// keeps the data and prints the command to repeat it. With --cuts it is the power that goes, under the store alone.
+/// keeps the data and prints the command to repeat it. With --cuts it is the power that goes, under the store alone:
+/// `--cuts N --store file` under `file`, otherwise under `sqlite`.
 #[derive(clap::Args)]
 pub(crate) struct CrashOptions {
     /// kill -9s
     #[arg(long, value_name = "N", default_value_t = 30)]
     kills: u64,
 
-    /// Instead of killing a server, cut the power of the simulated disk under the SQLite store so many times
-    #[arg(long, value_name = "N", conflicts_with_all = ["kills", "store", "more"])]
+    /// Instead of killing a server, cut the power of the simulated disk under the store so many times
+    #[arg(long, value_name = "N", conflicts_with_all = ["kills", "more"])]
     cuts: Option<u64>,
 
     #[command(flatten)]
@@ -52,16 +53,16 @@ struct Common {
 
 pub(crate) fn crash(options: &CrashOptions) -> Result<()> {
     match options.cuts {
-        Some(cuts) => cut_power(cuts, options.common.seed),
+        Some(cuts) => cut_power(cuts, &options.common),
         None => run("--kills", options.kills, &options.common),
     }
 }
 
 /// The campaign is a test of the store; its length and seed come by the environment.
-fn cut_power(cuts: u64, seed: Option<u64>) -> Result<()> {
-    let test =
-        ["test", "--package", "larder-sqlite", "--test", "power_cut", "a_power_cut", "--", "--nocapture"];
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+fn cut_power(cuts: u64, common: &Common) -> Result<()> {
+    let package = if common.store.contains("file") { "larder-file" } else { "larder-sqlite" };
+    let test = ["test", "--package", package, "--test", "power_cut", "a_power_cut", "--", "--nocapture"];
+    let seed = common.seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("{cuts} power cuts, seed {seed}");
     let mut campaign = command::cargo(&test);
     command::run(campaign.env("LARDER_CUTS", cuts.to_string()).env("LARDER_SEED", seed.to_string()))
