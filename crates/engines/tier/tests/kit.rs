@@ -1,10 +1,12 @@
-//! The engine kit on `ram > sqlite`, written through and behind, with much RAM and with little.
+//! The engine kit on `ram > sqlite` and `ram > file`, written through and behind, with much RAM and with little.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_engine::kit::{Opened, World};
 use larder_engine::{Engine, Services};
+use larder_file::{FileEngine, FileOptions};
 use larder_ram::{RamEngine, RamOptions};
 use larder_sqlite::{SqliteEngine, SqliteOptions};
 use larder_tier::{Behind, Tier, TierOptions, Write};
@@ -71,6 +73,35 @@ mod behind_little_room {
             wait: Duration::from_secs(3600),
         };
         tier(world, LITTLE, Write::Behind(behind))
+    }
+
+    larder_engine::kit_tests!(make, survives stop);
+}
+
+fn over_files(services: Services, folder: PathBuf, write: Write) -> Opened {
+    let store = Arc::new(FileEngine::open(services.clone(), FileOptions::new(folder))?);
+    let options = TierOptions { write, ..TierOptions::default() };
+    Ok(Arc::new(Tier::new(services.clone(), ram(&services, LITTLE), store, options)?))
+}
+
+/// On the simulated disk.
+mod through_over_files {
+    use super::*;
+
+    fn make(world: &World) -> Opened {
+        over_files(world.services(), world.folder(), Write::Through)
+    }
+
+    larder_engine::kit_tests!(make, survives power_cut);
+}
+
+/// On the machine's disk: the simulated one remembers every name that was ever given, and here come many.
+mod behind_over_files {
+    use super::*;
+
+    fn make(world: &World) -> Opened {
+        let behind = Behind { wait: Duration::from_secs(3600), ..Behind::default() };
+        over_files(world.machine_services(), world.machine_folder(), Write::Behind(behind))
     }
 
     larder_engine::kit_tests!(make, survives stop);
