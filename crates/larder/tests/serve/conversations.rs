@@ -180,7 +180,7 @@ fn at_once(
 
 fn larders(stack: Stack) -> Vec<Conversation> {
     let mut conversations = without(all(), NOT_LARDER);
-    if stack == Stack::Sqlite {
+    if stack.is_store_alone() {
         conversations = without(conversations, NOT_STORE_ALONE);
     }
     conversations

@@ -10,7 +10,14 @@ use crate::support::wait::until;
 use crate::support::{Launch, Server};
 
 /// Stacks that promise that an acknowledged write survives a clean stop.
-const DURABLE: [&str; 3] = ["sqlite", "ram(64KiB) > sqlite", "ram > sqlite(write=behind)"];
+const DURABLE: [&str; 6] = [
+    "sqlite",
+    "ram(64KiB) > sqlite",
+    "ram > sqlite(write=behind)",
+    "file",
+    "ram(64KiB) > file",
+    "ram > file(write=behind)",
+];
 
 const WRITERS: usize = 4;
 /// Writes that a writer sends before it reads the answers.
@@ -102,7 +109,7 @@ fn a_stop_under_load_loses_nothing() {
 
 #[test]
 fn a_kill_under_load_loses_nothing_acknowledged() {
-    for stack in [Stack::Sqlite, Stack::SmallRam] {
+    for stack in [Stack::Sqlite, Stack::File, Stack::SmallRam] {
         let data = tempfile::tempdir().unwrap();
         let acknowledged = load(stack.launch(data.path()).start(), Server::kill);
         let server = stack.launch(data.path()).start();
@@ -115,7 +122,7 @@ fn a_kill_under_load_loses_nothing_acknowledged() {
 
 #[test]
 fn ids_never_go_back() {
-    for stack in [Stack::Sqlite, Stack::SmallRam] {
+    for stack in [Stack::Sqlite, Stack::File, Stack::SmallRam] {
         let data = tempfile::tempdir().unwrap();
         let mut last = 0;
         for round in 0..4 {

@@ -7,13 +7,15 @@ use tempfile::TempDir;
 use super::client::Client;
 use super::process::{Launch, Server};
 
-/// The three shapes of a stack.
+/// The shapes of a stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stack {
     /// RAM alone.
     Ram,
     /// The store alone.
     Sqlite,
+    /// The other store alone: one file a key.
+    File,
     /// A store under RAM that holds so little that most reads go through.
     SmallRam,
 }
@@ -29,8 +31,14 @@ impl Stack {
         match self {
             Stack::Ram => "ram".to_owned(),
             Stack::Sqlite => "sqlite".to_owned(),
+            Stack::File => "file".to_owned(),
             Stack::SmallRam => format!("ram({}KiB) > sqlite", SMALL_RAM_BYTES >> 10),
         }
+    }
+
+    /// Whether no RAM is above the store.
+    pub fn is_store_alone(self) -> bool {
+        matches!(self, Stack::Sqlite | Stack::File)
     }
 
     pub fn is_durable(self) -> bool {
@@ -96,6 +104,9 @@ macro_rules! each_stack {
         }
         mod on_sqlite {
             $(#[test] fn $check() { super::$check($crate::support::stacks::Stack::Sqlite) })+
+        }
+        mod on_file {
+            $(#[test] fn $check() { super::$check($crate::support::stacks::Stack::File) })+
         }
         mod on_small_ram_over_sqlite {
             $(#[test] fn $check() { super::$check($crate::support::stacks::Stack::SmallRam) })+
