@@ -5,9 +5,9 @@ use std::path::Path;
 
 use larder_engine::disk::DiskFile;
 
-use crate::crc::crc32;
 use crate::record::{self, Encoder, Record};
 use crate::{header, journal, wal};
+use larder_engine::durable::crc32;
 
 /// Judges the first bytes of a file.
 pub fn judge_head(head: &[u8]) {

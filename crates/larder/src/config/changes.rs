@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::guard::{describe_authentication, describe_tls};
-use super::plan::{Layer, Plan, Prefix, Stack};
+use super::plan::{Plan, Prefix, Stack};
 use super::units::{format_duration, format_size};
 
 /// What differs between two plans, all of it applicable to a running server. Its lines are for the log.
