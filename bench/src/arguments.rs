@@ -67,6 +67,9 @@ pub struct Args {
     /// Measure this many operations instead of a time
     #[arg(long, value_name = "N")]
     pub requests: Option<u64>,
+    /// Then leave the connections open and silent for so long before the server's memory is measured
+    #[arg(long, default_value_t = 0, value_name = "SECONDS", requires = "requests")]
+    pub rest: u32,
     /// Load before the measurement starts
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
     pub warm_up: f64,

@@ -204,6 +204,7 @@ fn watch(plan: &Plan, shared: &Shared) -> Result<Watched> {
     let seconds = shared.seconds_since(begin);
     progress.end();
     let server_after = server().context("the server ended during the measurement")?;
+    thread::sleep(Duration::from_secs(u64::from(arguments.rest)));
     Ok(Watched {
         seconds,
         server_ns: server_after.zip(server_before).map(|(after, before)| after.since(&before)),

@@ -11,6 +11,9 @@ const CONNECTIONS: u64 = 10_000;
 /// The wish: so many bytes for each.
 const AIM_BYTES: f64 = 150.0;
 
+/// How long they say nothing before their memory is measured.
+const REST_SECONDS: u32 = 10;
+
 /// Resident memory for each of many connections after one request on each.
 pub(super) fn measure(bench: &Bench, name: &str) -> Result<Verdict> {
     let connections = bench.items(CONNECTIONS);
@@ -23,7 +26,9 @@ pub(super) fn measure(bench: &Bench, name: &str) -> Result<Verdict> {
             let server = bench.start_on(kind, &folder, seat)?;
             // The buffers that a first client makes are not the idle ones'.
             bench.load(&server, "--fill --keys 100 --mix get --requests 1000 -P 16")?;
-            let idle = format!("--keys 100 --mix get --connections {connections} --requests {connections}");
+            let idle = format!(
+                "--keys 100 --mix get --connections {connections} --requests {connections} --rest {REST_SECONDS}"
+            );
             let load = bench.load(&server, &idle)?;
             bytes[side].push(load.server_growth_bytes()? / connections as f64);
         }
