@@ -439,6 +439,15 @@ impl Running<'_> {
                 return false;
             }
         };
+        self.put_in_force(plan, setup);
+        for change in &changes.list {
+            tracing::info!(target: log::TOLD, "reload: {change}");
+        }
+        true
+    }
+
+    /// Serves by this setup from now on, and closes what is no longer used in the background.
+    fn put_in_force(&mut self, plan: Plan, setup: Setup) {
         let moved = self.plan.moved(&plan);
         let rams = self.engines.rams();
         // Before the swap, so that no key is answered from a copy of the store it came from. From now on no tier keeps
@@ -449,9 +458,6 @@ impl Running<'_> {
         // What the last requests of the old setup put into RAM only.
         forget(&rams, moved.iter().filter(|moved| moved.to_store));
         self.server.shared().verbosity().store(u32::from(plan.verbosity), Ordering::Relaxed);
-        for change in &changes.list {
-            tracing::info!(target: log::TOLD, "reload: {change}");
-        }
         let retired = self.engines.retire(&plan);
         self.plan = plan;
         // Those before it too: an operation that has been under way since then may be on an engine that goes now.
@@ -472,7 +478,6 @@ impl Running<'_> {
         if let Err(error) = begun {
             tracing::error!("reload: no thread could be started to close what is no longer used: {error}");
         }
-        true
     }
 }
 
