@@ -123,6 +123,16 @@ fn conclude_check(path: &Path, outcome: Result<Checked, impl std::fmt::Display>)
 }
 
 /// Copies into a folder with another name, which gets its own once every store is in it: what has the name is whole.
+/// Whether a folder that may not be there yet would be in another, as far as the folders above it are there.
+fn is_inside(inner: &Path, outer: &Path) -> bool {
+    let Ok(outer) = outer.canonicalize() else { return false };
+    let above = |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
+    inner
+        .ancestors()
+        .find_map(|path| above(path).canonicalize().ok())
+        .is_some_and(|path| path.starts_with(outer))
+}
+
 fn back_up_all(folder: &Path, to: &Path) -> anyhow::Result<bool> {
     let services = Services::system();
     let disk = &*services.disk;
@@ -130,6 +140,13 @@ fn back_up_all(folder: &Path, to: &Path) -> anyhow::Result<bool> {
     // Without a slash at its end, to which nothing could be appended.
     let to: PathBuf = to.components().collect();
     let draft = draft_of(&to);
+    if is_inside(&to, folder) {
+        bail!(
+            "{}: lies in the data folder {}, and the next backup would copy it too; name a folder outside",
+            to.display(),
+            folder.display()
+        );
+    }
     if disk.exists(&to)? {
         bail!(
             "{}: exists already; name a folder that does not, so that no backup is overwritten",

@@ -205,6 +205,18 @@ fn a_check_finds_damage_and_names_it() {
 
 /// The larger of two stores of a folder gets a page overwritten: the other is copied, and the backup has not its name.
 #[test]
+fn a_backup_is_not_part_of_what_it_copies() {
+    let data = tempfile::tempdir().unwrap();
+    Launch::new("sqlite", data.path()).start().stop_cleanly();
+    for inside in ["copy", "not/there/yet"] {
+        let output = Launch::bare().arg("backup").arg(data.path()).arg(data.path().join(inside)).output();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("name a folder outside"), "{said}");
+        assert!(!data.path().join(inside).exists());
+    }
+}
+
+#[test]
 fn a_backup_of_a_damaged_store_fails_and_looks_like_it() {
     let data = tempfile::tempdir().unwrap();
     let copies = tempfile::tempdir().unwrap();

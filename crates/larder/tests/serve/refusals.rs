@@ -192,7 +192,7 @@ fn a_folder_that_another_larder_has() {
     let server = Launch::new("ram > sqlite", data.path()).start();
     let mut client = server.connect();
     client.set("a", "1");
-    for stack in ["sqlite", "ram > sqlite"] {
+    for stack in ["sqlite", "ram > sqlite", "sqlite(other.db)"] {
         let said = Launch::new(stack, data.path()).refusal();
         assert_says(&said, &[&data.path().display().to_string(), "another larder", "--data"]);
     }
