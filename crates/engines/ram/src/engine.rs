@@ -257,7 +257,11 @@ impl RamEngine {
     ) -> GetReply {
         match self.read(context, key, hash, get, sink) {
             Some(answer) => Reply::done(answer),
-            None => Reply::Ready(self.get_and_change(context, key, get, sink).map(Some)),
+            None => Reply::Ready(match self.get_and_change(context, key, get, sink) {
+                // It went since the look-up that led there.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                answer => answer.map(Some),
+            }),
         }
     }
 

@@ -81,7 +81,7 @@ impl Flushes {
         }
     }
 
-    /// The epoch for a write. Read it under the shard's lock.
+    /// The present epoch. A write notes the one in which it was decided; read it under the shard's lock.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.epochs.now()

@@ -168,6 +168,11 @@ impl Segment {
         }
     }
 
+    /// A record of this epoch was put in.
+    pub(crate) fn note_epoch(&mut self, epoch: u64) {
+        self.epoch = self.epoch.min(epoch);
+    }
+
     /// Forgets all records, none of which is alive.
     fn reset(&mut self) {
         debug_assert_eq!((self.live, self.outside), (0, 0));

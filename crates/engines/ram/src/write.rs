@@ -182,7 +182,7 @@ impl RamEngine {
                 continue;
             }
             let shard = &mut *locked;
-            let place = self.find_living(shard, hash, change.key, change.now).ok();
+            let (place, epoch) = self.find_in_epoch(shard, hash, change.key, change.now);
             let item = place.map(|place| shard.view(place)).filter(|view| view.head.kind != Kind::Absent);
             let (step, answer) = decide(item.as_ref(), change.given.as_slice(), self.next_id())?;
             let put = match step {
@@ -193,10 +193,16 @@ impl RamEngine {
                     }
                     return Ok(answer);
                 }
-                Step::Put(plan) => self.put(shard, place, hash, &mut change, plan),
+                Step::Put(plan) => self.put(shard, place, hash, &mut change, plan, epoch),
             };
             match put {
                 Ok(()) => {
+                    if self.flushes.epoch() != epoch
+                        && let Some(place) = shard.find(hash, change.key)
+                    {
+                        // The segment may be of the flush's epoch, and would pass for one without anything flushed.
+                        shard.segment_mut(place.segment).note_epoch(epoch);
+                    }
                     if let Some(after) = after
                         && let Some(place) = shard.find(hash, change.key)
                     {
@@ -213,6 +219,25 @@ impl RamEngine {
             }
         }
         self.no_room(hash, &change)
+    }
+
+    /// The living record, and the epoch in which all of that was found out. What is decided on it is written in the same
+    /// epoch: a flush that begins in between takes it, for it takes what was there before.
+    #[inline]
+    fn find_in_epoch(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        key: &[u8],
+        now: Timestamp,
+    ) -> (Option<Place>, u64) {
+        loop {
+            let epoch = self.flushes.epoch();
+            let place = self.find_living(shard, hash, key, now).ok();
+            if self.flushes.epoch() == epoch {
+                return (place, epoch);
+            }
+        }
     }
 
     /// Gives a large value pages of ours, unless it is in some already.
@@ -258,10 +283,10 @@ impl RamEngine {
         hash: u64,
         change: &mut Change<'_>,
         plan: Plan,
+        epoch: u64,
     ) -> Result<(), Short> {
         let old = place.map(|place| Head::read(shard.record(place)));
-        let epoch = self.flushes.epoch() as u8;
-        let head = plan.head(old.as_ref(), epoch, change.now);
+        let head = plan.head(old.as_ref(), epoch as u8, change.now);
         match (place, &old, &plan.content) {
             (Some(place), Some(old), Content::Kept) => {
                 if self.rewrite_head(shard, place, old, head) {
