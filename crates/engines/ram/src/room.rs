@@ -88,6 +88,10 @@ impl RamEngine {
         hash: u64,
         around: &Around<'_>,
     ) -> Result<(), u64> {
+        // First, for it takes entries out of the index: a table without any has no place for one.
+        if queue == QueueName::Absent && !shard.has_room(queue, length) {
+            shard.make_way_for_absent(around);
+        }
         if let Some(growth) = shard.index.growth(ShortHash::of(hash)).map_err(|Crowded| 0u64)? {
             let bytes = growth.bytes;
             if !self.arena.budget.reserve(bytes) || !shard.index.grow(&growth, &self.arena) {
@@ -96,9 +100,6 @@ impl RamEngine {
         }
         if shard.has_room(queue, length) {
             return Ok(());
-        }
-        if queue == QueueName::Absent {
-            shard.make_way_for_absent(around);
         }
         shard.ghosts.fit(shard.items, &self.arena);
         if shard.has_room(queue, length) || shard.open_segment(queue, around) {

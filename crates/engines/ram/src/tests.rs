@@ -466,3 +466,16 @@ fn the_newest_keys_come_first() {
     let expected: Vec<Box<[u8]>> = [7u32, 99, 98].iter().map(|n| n.to_be_bytes()[..].into()).collect();
     assert_eq!(newest, expected);
 }
+
+/// Where there is nothing but marks of absence, all of them may go for the next one, and their table with them.
+#[test]
+fn marks_of_absence_alone_make_way_for_others() {
+    for memory_bytes in [64 << 10, 128 << 10, 256 << 10] {
+        let bench = Bench::of(memory_bytes);
+        for number in 0..5_000 {
+            let key = format!("key:{number:0>60}");
+            assert!(bench.fill(key.as_bytes(), absent(bench.in_seconds(5)), || ()));
+            assert_eq!(bench.look(key.as_bytes(), &Get::plain()), Lookup::Absent);
+        }
+    }
+}
