@@ -195,8 +195,14 @@ fn retrieval_lines_without_an_end_are_bounded() {
     let line = format!("get{}", " k".repeat(LINE_BYTES / 2));
     let mut senders: Vec<Client> = (0..SENDERS).map(|_| scene.attacker()).collect();
     for sender in &mut senders {
+        let polite = &mut scene.polite;
+        let (held, refused) = (polite.own_stat("bytes_in_flight"), polite.stat("read_buf_oom"));
         // It may be refused in the middle.
         let _either_way = sender.try_send(&line);
+        until("the line to be read or refused", || {
+            let is_read = polite.own_stat("bytes_in_flight") >= held + LINE_BYTES as u64;
+            (is_read || polite.stat("read_buf_oom") > refused).then_some(())
+        });
         scene.is_served();
         let held = scene.polite.own_stat("bytes_in_flight");
         assert!(held <= IN_FLIGHT, "{held} bytes are in flight");
