@@ -122,7 +122,7 @@ impl Engines {
     }
 
     /// The setup of a plan, which [`Engines::setup`] has made, is about to be used. Until what it replaces is
-    /// [ended](Owners::end), no tier keeps anything of keys that the two give to different engines.
+    /// ended (`Owners::end`), no tier keeps anything of keys that the two give to different engines.
     pub fn begin(&self, plan: &Plan) -> InUse {
         let owner = |prefix: &config::Prefix| {
             let name = tier_of(prefix)?;

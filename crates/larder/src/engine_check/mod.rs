@@ -2,7 +2,7 @@
 //!
 //! Each check runs in a process of its own, so that an engine that crashes, hangs or exits ends one check and no more.
 //! The process that was started by the user conducts; the others are this program again, told by a hidden option
-//! which part they play ([`part`]).
+//! which part they play (`part`).
 
 mod guard;
 mod outside;
