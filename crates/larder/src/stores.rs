@@ -122,7 +122,6 @@ fn conclude_check(path: &Path, outcome: Result<Checked, impl std::fmt::Display>)
     is_sound
 }
 
-/// Copies into a folder with another name, which gets its own once every store is in it: what has the name is whole.
 /// Whether a folder that may not be there yet would be in another, as far as the folders above it are there.
 fn is_inside(inner: &Path, outer: &Path) -> bool {
     let Ok(outer) = outer.canonicalize() else { return false };
@@ -133,6 +132,7 @@ fn is_inside(inner: &Path, outer: &Path) -> bool {
         .is_some_and(|path| path.starts_with(outer))
 }
 
+/// Copies into a folder with another name, which gets its own once every store is in it: what has the name is whole.
 fn back_up_all(folder: &Path, to: &Path) -> anyhow::Result<bool> {
     let services = Services::system();
     let disk = &*services.disk;

@@ -203,7 +203,6 @@ fn a_check_finds_damage_and_names_it() {
     assert_eq!(std::fs::read(&file).unwrap(), bytes, "a check changes nothing");
 }
 
-/// The larger of two stores of a folder gets a page overwritten: the other is copied, and the backup has not its name.
 #[test]
 fn a_backup_is_not_part_of_what_it_copies() {
     let data = tempfile::tempdir().unwrap();
@@ -216,6 +215,7 @@ fn a_backup_is_not_part_of_what_it_copies() {
     }
 }
 
+/// The larger of two stores of a folder gets a page overwritten: the other is copied, and the backup has not its name.
 #[test]
 fn a_backup_of_a_damaged_store_fails_and_looks_like_it() {
     let data = tempfile::tempdir().unwrap();
