@@ -422,7 +422,10 @@ impl Session {
         state.unregister(id);
         let stream = match stream.detach() {
             Ok(stream) => stream,
-            Err(error) => return tracing::warn!("connection {id}: cannot be served any more: {error}"),
+            Err(error) => {
+                state.tell_closed(&connection);
+                return tracing::warn!("connection {id}: cannot be served any more: {error}");
+            }
         };
         let rested = Rested { guest: Guest { connection, stream, visit, seat }, decoder, last_command };
         state.counters.rested.add(1);
@@ -437,10 +440,7 @@ impl Session {
         // Operations under way are detached before the engines hear of the end.
         self.replies = Replies::default();
         self.tell_unsent();
-        let now = self.state.shared.clock.now();
-        for engine in command::engines(&self.state.setup().routes) {
-            engine.connection_closed(&self.state.context(&self.connection, now));
-        }
+        self.state.tell_closed(&self.connection);
         self.state.unregister(self.connection.id);
     }
 }

@@ -16,7 +16,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use tokio::io::unix::AsyncFd;
 
-use crate::command;
 use crate::connection::{self, Guest, Stream};
 use crate::worker::{Socket, WorkerState};
 
@@ -89,12 +88,9 @@ impl Resting {
             rested.iter().filter(|(_, rested)| is_silent(rested)).map(|(token, _)| *token).collect()
         };
         let count = silent.len();
-        let setup = state.setup();
         for Rested { mut guest, .. } in silent.into_iter().filter_map(|token| self.take_out(token)) {
             guest.visit.reason = reason;
-            for engine in command::engines(&setup.routes) {
-                engine.connection_closed(&state.context(&guest.connection, now));
-            }
+            state.tell_closed(&guest.connection);
         }
         count
     }
@@ -139,6 +135,9 @@ pub(crate) fn resume(state: &Rc<WorkerState>, rested: Rested) {
             let guest = Guest { connection, stream, visit, seat };
             tokio::task::spawn_local(connection::resume(state, guest, decoder));
         }
-        Err(error) => tracing::warn!("connection {id}: cannot be served any more: {error}"),
+        Err(error) => {
+            state.tell_closed(&connection);
+            tracing::warn!("connection {id}: cannot be served any more: {error}");
+        }
     }
 }

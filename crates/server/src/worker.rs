@@ -13,6 +13,7 @@ use larder_protocol::{LogCloseReason, LogPeer, Scratch};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::LocalSet;
 
+use crate::command;
 use crate::connection::pace::Upload;
 use crate::connection::{self, Guest, Stream};
 use crate::counters::Counters;
@@ -157,6 +158,14 @@ impl WorkerState {
 
     pub(crate) fn context<'a>(&'a self, connection: &'a Arc<Connection>, now: Timestamp) -> Context<'a> {
         Context { connection, worker: &self.worker, now, deadline: None }
+    }
+
+    /// Tells the engines that a connection is gone.
+    pub(crate) fn tell_closed(&self, connection: &Arc<Connection>) {
+        let now = self.shared.clock.now();
+        for engine in command::engines(&self.setup().routes) {
+            engine.connection_closed(&self.context(connection, now));
+        }
     }
 
     pub(crate) fn register(&self, id: u64) -> Rc<Entry> {
