@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::error::Error as _;
 use std::fmt;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Engines {
     shared_ram: Option<Arc<RamEngine>>,
     /// RAM of a stack's own, by the prefix it serves and its size.
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
+    /// Locked from the first store on.
+    data_folder: Option<File>,
     /// By their file or folder in the data folder.
     stores: HashMap<PathBuf, Arc<dyn Engine>>,
     tiers: HashMap<TierName, NamedTier>,
@@ -71,6 +74,7 @@ impl Engines {
             is_alone: false,
             shared_ram: None,
             own_ram: HashMap::new(),
+            data_folder: None,
             stores: HashMap::new(),
             tiers: HashMap::new(),
             owners: Arc::default(),
@@ -192,6 +196,9 @@ impl Engines {
             Layer::File { folder } => Arc::new(FileEngine::open(services, file_options(plan, folder))?),
             _ => Arc::new(SqliteEngine::open(services, store_options(plan, path)?)?),
         };
+        if self.data_folder.is_none() {
+            self.data_folder = Some(lock_folder(&plan.data)?);
+        }
         self.stores.insert(path.to_owned(), store.clone());
         Ok(store)
     }
@@ -350,6 +357,20 @@ fn tier_of(prefix: &config::Prefix) -> Option<TierName> {
             Some(tier_name(&prefix.key, *size_bytes, store.store()?, tier))
         }
         _ => None,
+    }
+}
+
+/// Keeps other servers off the data folder, also those whose stores have other names.
+fn lock_folder(folder: &Path) -> anyhow::Result<File> {
+    let failed = |error: std::io::Error| anyhow!("{}: cannot be locked: {error}", folder.display());
+    let file = File::open(folder).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(anyhow!(
+            "{}: another larder has this data folder open; stop it, or give this one a folder of its own with --data",
+            folder.display()
+        )),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

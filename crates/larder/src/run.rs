@@ -1,6 +1,5 @@
 //! Running the server: from a plan to a clean exit.
 
-use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
@@ -75,7 +74,6 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     }
     let mut engines = Engines::new(services.clone());
     let setup = engines.setup(&plan)?;
-    let _data_folder = is_durable(&plan).then(|| lock_folder(&plan.data)).transpose()?;
     let in_use = engines.begin(&plan);
     let (events_sender, events) = channel();
     // Before the first client is served: from then on a stop is a clean one.
@@ -116,20 +114,6 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
         tracing::error!("the stop is not clean: {error}");
     }
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Keeps other servers off the data folder, also those whose stores have other names.
-fn lock_folder(folder: &Path) -> anyhow::Result<File> {
-    let failed = |error: std::io::Error| anyhow!("{}: cannot be locked: {error}", folder.display());
-    let file = File::open(folder).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(anyhow!(
-            "{}: another larder has this data folder open; stop it, or give this one a folder of its own with --data",
-            folder.display()
-        )),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
 }
 
 fn is_durable(plan: &Plan) -> bool {
