@@ -132,6 +132,15 @@ pub struct RawResponse {
     pub body: Vec<u8>,
 }
 
+/// What keys are announced for by [`Engine::prefetch`], as far as can be seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Coming {
+    /// Sets without a condition only: what is there need not be read.
+    Sets,
+    /// Something else or a mixture.
+    Anything,
+}
+
 /// An engine: keeps items. See the crate's front page for what is promised and what is forbidden.
 ///
 /// Called by several workers at once. Methods return at once; what takes time is `Pending`. Expired items are never
@@ -154,7 +163,7 @@ pub trait Engine: Send + Sync + 'static {
     }
 
     /// Keys that will be asked for next: an engine may fetch their memory ahead. Changes nothing that could be seen.
-    fn prefetch(&self, _keys: &[Key<'_>]) {}
+    fn prefetch(&self, _keys: &[Key<'_>], _coming: Coming) {}
 
     /// Stores. Conditions not met are the errors `NotStored`, `Exists`, `NotFound`, by the protocol's rules
     /// (see [`crate::semantics::store`]).

@@ -39,6 +39,7 @@
 //! | [`batch`] | natural batching |
 //! | [`completion`] | an answer handed from an engine's thread to a worker |
 //! | [`own_thread`] | state that one thread owns, for work that waits |
+//! | [`prefetch`](mod@prefetch) | memory fetched ahead of its use |
 //! | [`items`], [`kept`] | the short way: an engine of a place that loads, saves and removes |
 //! | [`disk`] | the seam through which durable engines write |
 //! | [`durable`] | what durable stores have in common |
@@ -61,6 +62,7 @@ pub mod kit;
 pub mod lease;
 pub mod observe;
 pub mod own_thread;
+pub mod prefetch;
 pub mod reply;
 pub mod request;
 pub mod semantics;
@@ -68,7 +70,7 @@ pub mod time;
 
 pub use cache::{Cache, Fill, FillContent, Lookup, Otherwise};
 pub use context::{Connection, Context, Worker};
-pub use engine::{Description, Engine, MemoryUse, Ordering, PrefixedStats, StatsSink};
+pub use engine::{Coming, Description, Engine, MemoryUse, Ordering, PrefixedStats, StatsSink};
 pub use error::{EngineError, ErrorKind};
 pub use item::{Found, Item, Token, Value};
 pub use items::{Items, ItemsEngine};

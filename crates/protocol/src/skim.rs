@@ -1,13 +1,15 @@
 //! A glance at requests that are not decoded yet: which keys they will ask for.
 
 use crate::decode::binary::{HEADER_BYTES, MAGIC_REQUEST};
-use crate::{KEY_BYTES_MAX, Protocol};
+use crate::{KEY_BYTES_MAX, Opcode, Protocol};
 
 /// What is plain to see of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Skimmed<'a> {
     /// Its key, or what would be if the request were in order; never empty nor too long.
     pub key: &'a [u8],
+    /// Whether it stores a value, most likely whatever is there.
+    pub sets: bool,
     /// Where the next request begins. May lie behind the end of the input.
     pub end: usize,
 }
@@ -43,7 +45,7 @@ fn skim_text(input: &[u8]) -> Option<Skimmed<'_>> {
         let length = words.split(|byte| *byte == b' ').nth(length_word)?;
         end += decimal(first_word(length))? + b"\r\n".len();
     }
-    Some(Skimmed { key, end })
+    Some(Skimmed { key, sets: length_word.is_some(), end })
 }
 
 /// The bytes before a space or the line's end.
@@ -72,7 +74,8 @@ fn skim_binary(input: &[u8]) -> Option<Skimmed<'_>> {
     let key_at = HEADER_BYTES + usize::from(head[4]);
     let key = input.get(key_at..key_at + key_bytes)?;
     let body_bytes = u32::from_be_bytes([head[8], head[9], head[10], head[11]]);
-    Some(Skimmed { key, end: HEADER_BYTES + body_bytes as usize })
+    let sets = matches!(head[1], Opcode::SET | Opcode::SET_QUIET);
+    Some(Skimmed { key, sets, end: HEADER_BYTES + body_bytes as usize })
 }
 
 #[cfg(test)]
@@ -91,6 +94,13 @@ mod tests {
         assert_eq!(text(b"set k 1 0 5\r\nvalue\r\n"), Some((&b"k"[..], 20)));
         assert_eq!(text(b"set k 1 0 5 noreply\r\nva"), Some((&b"k"[..], 28)));
         assert_eq!(text(b"ms k 5 T0\r\nvalue\r\n"), Some((&b"k"[..], 18)));
+    }
+
+    #[test]
+    fn sets_are_told_from_the_rest() {
+        let sets = |input: &[u8]| skim(Protocol::Text, input).unwrap().sets;
+        assert!(sets(b"set k 1 0 5\r\n") && sets(b"ms k 5\r\n"));
+        assert!(!sets(b"get k\r\n") && !sets(b"mg k\r\n") && !sets(b"ma k\r\n"));
     }
 
     #[test]
@@ -120,7 +130,9 @@ mod tests {
         packet[11] = 9;
         packet.extend_from_slice(b"extrkeyvv");
         let skimmed = skim(Protocol::Binary, &packet).unwrap();
-        assert_eq!((skimmed.key, skimmed.end), (&b"key"[..], packet.len()));
+        assert_eq!((skimmed.key, skimmed.end, skimmed.sets), (&b"key"[..], packet.len(), false));
+        packet[1] = Opcode::SET_QUIET;
+        assert!(skim(Protocol::Binary, &packet).unwrap().sets);
         assert_eq!(skim(Protocol::Binary, &packet[..30]), None);
         packet[0] = 0x81;
         assert_eq!(skim(Protocol::Binary, &packet), None);

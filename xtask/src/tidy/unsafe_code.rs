@@ -8,7 +8,7 @@ use super::rust_text;
 const ALLOWED_FILES: &[&str] = &[
     "bench/src/poll.rs",
     "crates/engines/ram/src/arena.rs",
-    "crates/engines/ram/src/prefetch.rs",
+    "crates/engine/src/prefetch.rs",
     "crates/engines/sqlite/src/power_cut*.rs",
     "crates/engines/sqlite/src/power_cut/*.rs",
     "crates/larder/src/process/system.rs",

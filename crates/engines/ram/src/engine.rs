@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering as AtomicOrdering;
 
 use larder_engine::semantics::{self, Change as Meaning};
 use larder_engine::{
-    Arithmetic, Context, Delete, Deleted, Description, Durability, Engine, EngineError, ErrorKind, Expiry,
-    Flushed, Found, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Observer, Ordering, Payload,
-    Reply, ScanOrder, ScanPage, Scope, Sink, StatsSink, Store, Stored, Timestamp, Writer,
+    Arithmetic, Coming, Context, Delete, Deleted, Description, Durability, Engine, EngineError, ErrorKind,
+    Expiry, Flushed, Found, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Observer, Ordering,
+    Payload, Reply, ScanOrder, ScanPage, Scope, Sink, StatsSink, Store, Stored, Timestamp, Writer,
 };
 
 use crate::RamEngine;
@@ -50,7 +50,7 @@ impl Engine for RamEngine {
         });
     }
 
-    fn prefetch(&self, keys: &[Key<'_>]) {
+    fn prefetch(&self, keys: &[Key<'_>], _coming: Coming) {
         self.fetch_keys_ahead(keys);
     }
 

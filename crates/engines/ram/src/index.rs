@@ -274,7 +274,7 @@ impl Index {
         let table = &self.tables[self.table_of(hash)];
         let slots = table.slots();
         if !slots.is_empty() {
-            crate::prefetch::prefetch(&slots[Table::home(slots.len(), table.depth, hash)]);
+            larder_engine::prefetch::prefetch(&slots[Table::home(slots.len(), table.depth, hash)]);
         }
     }
 

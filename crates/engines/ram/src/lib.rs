@@ -60,7 +60,7 @@
 //! | `index.rs` | where records are |
 //! | `large.rs` | large values |
 //! | `arena.rs`, `pages.rs`, `memory.rs` | memory, which of it is free, and the bound |
-//! | `prefetch.rs`, `arena.rs` | the only unsafe code |
+//! | `arena.rs` | the only unsafe code |
 //! | `flush.rs`, `epochs.rs` | flushes in constant time |
 //! | `scan.rs` | walking over everything |
 //! | `timing.rs` | how long evictions take |
@@ -81,7 +81,6 @@ mod large;
 mod many;
 mod memory;
 mod pages;
-mod prefetch;
 mod record;
 mod room;
 mod scan;

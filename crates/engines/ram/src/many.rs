@@ -51,7 +51,7 @@ impl RamEngine {
         for hash in hashes {
             let shard = self.shard(*hash).lock();
             if let Some(place) = shard.index.first(ShortHash::of(*hash)) {
-                crate::prefetch::prefetch(&shard.record(place)[0]);
+                larder_engine::prefetch::prefetch(&shard.record(place)[0]);
             }
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use larder_engine::PrefixedStats;
 use larder_engine::engine::RawResponse;
 use larder_engine::{
-    Arithmetic, Cache, Context, Delete, Deleted, Description, Durability, Engine, EngineError, ErrorKind,
-    Expiry, Flushed, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Observer, Reply, ScanOrder,
-    ScanPage, Scope, Services, Sink, StatsSink, Store, Stored, Timestamp, Touched, Writer,
+    Arithmetic, Cache, Coming, Context, Delete, Deleted, Description, Durability, Engine, EngineError,
+    ErrorKind, Expiry, Flushed, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Observer, Reply,
+    ScanOrder, ScanPage, Scope, Services, Sink, StatsSink, Store, Stored, Timestamp, Touched, Writer,
 };
 
 use crate::behind::{Behind, LeftOver};
@@ -198,8 +198,15 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         core.read_many(context, keys, get, sink, first);
     }
 
-    fn prefetch(&self, keys: &[Key<'_>]) {
-        self.core.cache.prefetch(keys);
+    fn prefetch(&self, keys: &[Key<'_>], coming: Coming) {
+        let queued = self.core.behind.as_ref().filter(|behind| behind.any_queued());
+        if let Some(behind) = queued {
+            keys.iter().for_each(|key| self.core.with_cached(*key, |name| behind.prefetch(name)));
+        }
+        // A plain set leaves the cache to the flusher.
+        if self.core.behind.is_none() || coming != Coming::Sets {
+            self.core.cache.prefetch(keys, coming);
+        }
     }
 
     fn store(&self, context: &Context<'_>, store: Store<'_>) -> Reply<Stored> {

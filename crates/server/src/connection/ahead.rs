@@ -1,6 +1,6 @@
 //! Memory for requests that wait in the input, fetched before they are executed.
 
-use larder_engine::Key;
+use larder_engine::{Coming, Key};
 use larder_protocol::{Protocol, skim};
 
 use crate::router::Routes;
@@ -34,6 +34,7 @@ impl Ahead {
         let mut keys = [Key::new(b"-"); GROUP_REQUESTS];
         let mut count = 0;
         let mut stack = None;
+        let mut coming = Coming::Sets;
         self.end = done;
         while count < GROUP_REQUESTS
             && let Some(skimmed) = input.get(self.end..).and_then(|rest| skim(protocol, rest))
@@ -43,11 +44,14 @@ impl Ahead {
                 && std::ptr::eq(*stack.get_or_insert(its_stack), its_stack)
             {
                 keys[count] = key;
+                if !skimmed.sets {
+                    coming = Coming::Anything;
+                }
                 count += 1;
             }
         }
         if let Some(stack) = stack {
-            stack.engine.prefetch(&keys[..count]);
+            stack.engine.prefetch(&keys[..count], coming);
         }
     }
 }

@@ -119,7 +119,7 @@ impl<C: Cache + ?Sized> Core<C> {
         }
         let Some(id) = behind.ids.next() else { return Attempt::Closed };
         let decided = match (shard.get(name), known) {
-            (Some(entry), _) => command.decide(self.live_entry(entry, name, context.now), id, context.now),
+            (Some(entry), _) => command.decide(self.live_entry(entry, context.now), id, context.now),
             (None, Some(item)) => command.decide(item.as_ref(), id, context.now),
             // No write is queued, so what the cache has is what the store has.
             (None, None) => match self.cached_item(context, key) {
@@ -403,7 +403,7 @@ impl Decide for Get {
             Change::Put(next) => Some(Held::next(next, there, None)),
             Change::None | Change::Remove => None,
         };
-        let value = changed.as_ref().or(there).map(|item| item.value.clone()).unwrap_or_default();
+        let value = changed.as_ref().or(there).map(|item| item.value.to_bytes()).unwrap_or_default();
         let found = Found {
             last_access: there.and_then(|there| there.last_access),
             fetched: there.is_some_and(|there| there.fetched),

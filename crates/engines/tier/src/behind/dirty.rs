@@ -1,25 +1,32 @@
 //! The writes that are acknowledged and not yet in the store.
 
+mod table;
+
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 use larder_engine::{Scope, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::held::Held;
+use super::held::{Held, VALUE_HERE_MAX};
 use super::room::Room;
+use super::short::Short;
 use crate::traffic::covers;
+use table::{Place, Table};
 
 const SHARDS: usize = 64;
-/// What an entry takes besides key and value.
-const ENTRY_BYTES: u64 = 224;
+/// What an entry takes, with its slot and its place in the queue.
+const ENTRY_BYTES: usize = size_of::<Option<Entry>>() + 24;
+/// Up to this length a name lies in its entry.
+const NAME_HERE_MAX: usize = 62;
+/// From so many bytes of entries on they are fetched ahead: fewer are in the processor's cache anyway.
+const FETCHED_BYTES_MIN: u64 = 1 << 20;
 
 type Hasher = foldhash::fast::RandomState;
 
-/// The name of a key, shared between the map and the queue of keys to send.
-pub(crate) type Name = Arc<[u8]>;
+/// The name of a key.
+pub(crate) type Name = Short<NAME_HERE_MAX>;
 
 /// Latest writes by key.
 pub(crate) struct Dirty {
@@ -30,9 +37,9 @@ pub(crate) struct Dirty {
 /// Entries of some keys. Its lock orders the writes of a key. Under it the cache may be asked; room and ids are taken.
 #[derive(Default)]
 pub(crate) struct Shard {
-    entries: HashMap<Name, Entry, Hasher>,
-    /// Keys to send, in the order in which they became dirty.
-    ready: VecDeque<Name>,
+    entries: Table,
+    /// What is to be sent, in the order in which it became dirty: the entries that are [`State::Ready`].
+    ready: VecDeque<Place>,
     /// Keys whose item somebody reads in order to decide on it.
     watches: HashMap<Box<[u8]>, Watch, Hasher>,
     /// The prefix that a flush under way empties.
@@ -41,11 +48,12 @@ pub(crate) struct Shard {
     /// Pages of scans that the store is being asked for.
     scans: u32,
     /// What has reached the store since the first of these was asked for: they may not show it yet.
-    settled: HashMap<Name, Entry, Hasher>,
+    settled: HashMap<Box<[u8]>, Entry, Hasher>,
 }
 
 /// The latest write of a key.
 pub(crate) struct Entry {
+    pub name: Name,
     /// `None`: the item is to be removed.
     pub item: Option<Held>,
     /// The store's key, if it is not the name.
@@ -163,7 +171,22 @@ impl Dirty {
     /// The shard of a key, locked.
     #[inline]
     pub fn lock(&self, name: &[u8]) -> MutexGuard<'_, Shard> {
-        self.shards[(self.hasher.hash_one(name) >> 32) as usize % SHARDS].lock()
+        self.shard(name).lock()
+    }
+
+    #[inline]
+    fn shard(&self, name: &[u8]) -> &Mutex<Shard> {
+        &self.shards[(self.hasher.hash_one(name) >> 32) as usize % SHARDS]
+    }
+
+    /// Fetches the memory of a key's entry ahead, where that may help.
+    #[inline]
+    pub fn prefetch(&self, name: &[u8], room: &Room) {
+        if room.bytes() >= FETCHED_BYTES_MIN
+            && let Some(shard) = self.shard(name).try_lock()
+        {
+            shard.entries.prefetch(name);
+        }
     }
 
     /// All shards.
@@ -179,7 +202,7 @@ impl Dirty {
     /// Entries that the store has refused for their own sake.
     pub fn refused(&self) -> usize {
         let refused = |shard: &Mutex<Shard>| {
-            shard.lock().entries.values().filter(|entry| entry.state == State::Refused).count()
+            shard.lock().entries.iter().filter(|entry| entry.state == State::Refused).count()
         };
         self.shards.iter().map(refused).sum()
     }
@@ -227,23 +250,24 @@ impl Shard {
     }
 
     /// All entries.
-    pub fn entries(&self) -> impl Iterator<Item = (&Name, &Entry)> {
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
 
     /// Puts the latest write of a key.
     pub fn put(&mut self, change: Change<'_>, room: &Room) {
         self.mark_watch(change.name);
-        let Some(entry) = self.entries.get_mut(change.name) else {
+        let Some(place) = self.entries.find(change.name) else {
             return self.put_new(change, room);
         };
-        let before = entry.bytes(change.name);
+        let entry = self.entries.at_mut(place);
+        let before = entry.bytes();
         entry.item = change.item;
         entry.version = change.version;
         // Workers' seconds may differ; a write is not older than the one before it.
         entry.written = entry.written.max(change.written);
         entry.changed_tick = change.tick;
-        room.changed(entry.bytes(change.name), before);
+        room.changed(entry.bytes(), before);
         match entry.state {
             State::Ready | State::SentThenChanged => {}
             State::Sent => entry.state = State::SentThenChanged,
@@ -251,8 +275,7 @@ impl Shard {
                 entry.state = State::Ready;
                 entry.tick = self.ages.add(change.tick);
                 entry.counted = true;
-                let name = self.entries.get_key_value(change.name).expect("the entry was just changed").0;
-                self.ready.push_back(name.clone());
+                self.ready.push_back(place);
             }
         }
     }
@@ -260,6 +283,7 @@ impl Shard {
     #[inline]
     fn put_new(&mut self, change: Change<'_>, room: &Room) {
         let entry = Entry {
+            name: Name::from(change.name),
             item: change.item,
             key: change.key.map(Into::into),
             prefix_length: change.prefix_length,
@@ -270,10 +294,9 @@ impl Shard {
             counted: true,
             state: State::Ready,
         };
-        room.changed(entry.bytes(change.name), 0);
-        let name = Name::from(change.name);
-        self.ready.push_back(name.clone());
-        self.entries.insert(name, entry);
+        room.changed(entry.bytes(), 0);
+        let place = self.entries.insert(entry);
+        self.ready.push_back(place);
     }
 
     /// Takes up to `count_max` writes to send, up to about `bytes_max` bytes.
@@ -281,19 +304,17 @@ impl Shard {
         let mut bytes = 0;
         let mut count = 0;
         while count < count_max && bytes < bytes_max {
-            let Some(name) = self.ready.pop_front() else { break };
-            // A name is left behind when a flush drops its entry.
-            let Some(entry) = self.entries.get_mut(&name).filter(|entry| entry.state == State::Ready) else {
-                continue;
-            };
+            let Some(place) = self.ready.pop_front() else { break };
+            let entry = self.entries.at_mut(place);
+            debug_assert_eq!(entry.state, State::Ready);
             entry.state = State::Sent;
             let sent = Sent {
+                name: entry.name.clone(),
                 key: entry.key.clone(),
                 prefix_length: entry.prefix_length,
                 item: entry.item.clone(),
                 written: entry.written,
-                bytes: entry.bytes(&name),
-                name,
+                bytes: entry.bytes(),
             };
             bytes += sent.bytes;
             count += 1;
@@ -303,8 +324,9 @@ impl Shard {
     }
 
     /// Notes what became of a write that was sent.
-    pub fn finish(&mut self, name: &Name, fate: Fate, room: &Room) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
+    pub fn finish(&mut self, name: &[u8], fate: Fate, room: &Room) {
+        let Some(place) = self.entries.find(name) else { return };
+        let entry = self.entries.at_mut(place);
         let changed = match entry.state {
             State::Sent => false,
             State::SentThenChanged => true,
@@ -320,9 +342,9 @@ impl Shard {
                 return;
             }
             Fate::Flushed if !changed => {
-                let before = entry.bytes(name);
+                let before = entry.bytes();
                 entry.item = None;
-                room.changed(entry.bytes(name), before);
+                room.changed(entry.bytes(), before);
             }
             Fate::Again if !changed => {}
             // The newer write begins its own age.
@@ -335,31 +357,33 @@ impl Shard {
             }
         }
         entry.state = State::Ready;
-        self.ready.push_back(name.clone());
+        self.ready.push_back(place);
     }
 
     /// Sends a refused write once more.
-    pub fn retry(&mut self, name: &Name) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
+    pub fn retry(&mut self, name: &[u8]) {
+        let Some(place) = self.entries.find(name) else { return };
+        let entry = self.entries.at_mut(place);
         if entry.state == State::Refused {
             entry.state = State::Ready;
-            self.ready.push_back(name.clone());
+            self.ready.push_back(place);
         }
     }
 
-    fn remove(&mut self, name: &Name, room: &Room) {
-        let entry = self.entries.remove(name).expect("the caller has seen the entry");
-        self.forget(name, &entry, room);
+    fn remove(&mut self, name: &[u8], room: &Room) {
+        let entry = self.forget(name, room);
         if self.scans > 0 {
-            self.settled.insert(name.clone(), entry);
+            self.settled.insert(name.into(), entry);
         }
     }
 
-    fn forget(&mut self, name: &[u8], entry: &Entry, room: &Room) {
+    fn forget(&mut self, name: &[u8], room: &Room) -> Entry {
+        let entry = self.entries.remove(name).expect("the caller has seen the entry");
         if entry.counted {
             self.ages.remove(entry.tick);
         }
-        room.changed(0, entry.bytes(name));
+        room.changed(0, entry.bytes());
+        entry
     }
 
     /// Holds back the writes of a scope until [`Shard::end_flush`]: some of what they would look at is flushed already,
@@ -384,9 +408,10 @@ impl Shard {
 
     /// Drops the entries of a scope: the store has been flushed. Nothing may be on its way.
     pub fn drop_scope(&mut self, scope: Scope<'_>, room: &Room) {
-        let dropped: Vec<_> = self.entries.extract_if(|name, _| covers(scope, name)).collect();
-        for (name, entry) in dropped {
-            self.forget(&name, &entry, room);
+        self.ready.retain(|place| !covers(scope, &self.entries.at(*place).name));
+        let in_scope = self.entries.iter().filter(|entry| covers(scope, &entry.name));
+        for name in in_scope.map(|entry| entry.name.clone()).collect::<Vec<_>>() {
+            self.forget(&name, room);
         }
         self.settled.retain(|name, _| !covers(scope, name));
         for (name, watch) in &mut self.watches {
@@ -425,15 +450,16 @@ impl Shard {
 }
 
 impl Entry {
-    fn bytes(&self, name: &[u8]) -> u64 {
-        entry_bytes(name, self.item.as_ref().map_or(0, |item| item.value.len()))
+    fn bytes(&self) -> u64 {
+        entry_bytes(&self.name, self.item.as_ref().map_or(0, |item| item.value.len()))
     }
 }
 
 /// What an entry weighs.
 #[inline]
 pub(crate) fn entry_bytes(name: &[u8], value_length: usize) -> u64 {
-    name.len() as u64 + value_length as u64 + ENTRY_BYTES
+    let outside = |length: usize, here_max: usize| if length > here_max { length } else { 0 };
+    (ENTRY_BYTES + outside(name.len(), NAME_HERE_MAX) + outside(value_length, VALUE_HERE_MAX)) as u64
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::thread::Orders;
 const SENT_ITEMS_MAX: usize = 16_384;
 const SENT_BYTES_MAX: u64 = 16 << 20;
 /// How many entries are taken under one hold of a shard's lock.
-const TAKEN_MAX: usize = 64;
+const TAKEN_MAX: usize = 16;
 /// Pauses after a refusal that is not for the write's own sake, doubling.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -311,7 +311,7 @@ impl<C: Cache + ?Sized> Flusher<C> {
             new_cas: Some(item.cas),
             stale: item.stale,
             token_taken: item.token_taken,
-            ..Store::set(key, item.flags, item.expiry, Payload::Owned(item.value.clone()))
+            ..Store::set(key, item.flags, item.expiry, Payload::Owned(item.value.to_bytes()))
         };
         Asked::Store(self.core.store.store(&context, store))
     }

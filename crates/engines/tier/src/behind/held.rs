@@ -4,10 +4,15 @@ use bytes::Bytes;
 use larder_engine::semantics::{Current, Next, NextValue};
 use larder_engine::{Expiry, Found, Item, Timestamp, Token};
 
+use super::short::Short;
+
+/// Up to this length a value lies in its item.
+pub(crate) const VALUE_HERE_MAX: usize = 126;
+
 /// An item acknowledged and not yet in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Held {
-    pub value: Bytes,
+    pub value: Short<VALUE_HERE_MAX>,
     pub cas: u64,
     pub flags: u32,
     pub expiry: Expiry,
@@ -22,7 +27,7 @@ impl Held {
     pub fn of(item: &Item) -> Self {
         let found = &item.found;
         Held {
-            value: item.value.whole(),
+            value: item.value.whole().into(),
             cas: found.cas,
             flags: found.flags,
             expiry: found.expiry,
@@ -37,8 +42,8 @@ impl Held {
     pub fn next(next: &Next<'_>, there: Option<&Held>, given: Option<&Bytes>) -> Self {
         let value = match (&next.value, there, given) {
             (NextValue::Kept, Some(there), _) => there.value.clone(),
-            (NextValue::Given, _, Some(given)) => given.clone(),
-            (other, _, _) => other.composed().expect("what is neither kept nor given is composed"),
+            (NextValue::Given, _, Some(given)) => given.clone().into(),
+            (other, _, _) => other.composed().expect("what is neither kept nor given is composed").into(),
         };
         // A new value has not been read yet; a touch or a token leaves the history as it is.
         let kept = there.filter(|_| next.value == NextValue::Kept);
@@ -83,6 +88,6 @@ impl Held {
 
     /// As an item for the cache.
     pub fn item(&self) -> Item {
-        Item { found: self.found(), value: self.value.clone().into() }
+        Item { found: self.found(), value: self.value.to_bytes().into() }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `held` | an item between acknowledgement and store |
 //! | `dirty` | the queue: the latest write of each key |
+//! | `short` | its names and values, in place when they are short |
 //! | `room` | its bounds, and who waits at them |
 //! | `ids` | CAS ids reserved in the store beforehand |
 //! | `write`, `decide` | plain sets; commands that depend on what is there |
@@ -23,13 +24,14 @@ mod pace;
 mod read;
 mod room;
 mod scan;
+mod short;
 mod write;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use larder_engine::engine::StatsSink;
-use larder_engine::{Clock, EngineError, MemoryUse};
+use larder_engine::{Clock, EngineError, Key, MemoryUse};
 use parking_lot::Mutex;
 
 use crate::options;
@@ -135,6 +137,12 @@ impl Behind {
     #[inline]
     pub fn any_queued(&self) -> bool {
         self.room.bytes() != 0
+    }
+
+    /// Fetches the memory of a key's queued write ahead.
+    #[inline]
+    pub fn prefetch(&self, name: Key<'_>) {
+        self.dirty.prefetch(name.bytes(), &self.room);
     }
 
     /// Writes that are not in the store yet.

@@ -38,9 +38,9 @@ impl<C: Cache + ?Sized> Core<C> {
                 item.fetched = true;
                 item.last_access = Some(context.now);
             }
-            match item.value.len() < SHARED_BYTES_MIN {
-                true => sink.hit(&found, &[&item.value]),
-                false => sink.hit_shared(&found, &item.value),
+            match item.value.elsewhere().filter(|value| value.len() >= SHARED_BYTES_MIN) {
+                None => sink.hit(&found, &[&item.value]),
+                Some(value) => sink.hit_shared(&found, value),
             }
             Some(Some(Reply::Ready(Ok(Some(found)))))
         })?;
@@ -60,7 +60,7 @@ impl<C: Cache + ?Sized> Core<C> {
     }
 
     /// The item of an entry, if it is one that may be shown.
-    pub(super) fn live_entry<'e>(&self, entry: &'e Entry, name: &[u8], now: Timestamp) -> Option<&'e Held> {
-        self.live(entry.item.as_ref(), entry.written, name, now)
+    pub(super) fn live_entry<'e>(&self, entry: &'e Entry, now: Timestamp) -> Option<&'e Held> {
+        self.live(entry.item.as_ref(), entry.written, &entry.name, now)
     }
 }

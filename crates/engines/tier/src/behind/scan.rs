@@ -54,10 +54,10 @@ impl<C: Cache + ?Sized> Core<C> {
                 page.next = Some(vec![QUEUE, number as u8]);
                 return page;
             }
-            for (name, entry) in shard.lock().entries() {
-                if let Some(held) = self.live_entry(entry, name, context.now) {
+            for entry in shard.lock().entries() {
+                if let Some(held) = self.live_entry(entry, context.now) {
                     bytes += held.value.len();
-                    let key = entry.key.clone().unwrap_or_else(|| name[..].into());
+                    let key = entry.key.clone().unwrap_or_else(|| entry.name[..].into());
                     page.items.push((key, held.item()));
                 }
             }
@@ -93,7 +93,7 @@ impl<C: Cache + ?Sized> Core<C> {
         match shard.get_for_scan(owned.name()) {
             None => Some((key, item)),
             Some(entry) => {
-                let held = self.live_entry(entry, owned.name(), asker.now)?;
+                let held = self.live_entry(entry, asker.now)?;
                 Some((key, held.item()))
             }
         }

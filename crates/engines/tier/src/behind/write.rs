@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use larder_engine::engine::check_size;
 use larder_engine::{
-    Cache, Context, Durability, EngineError, Expiry, Key, Operation, Reply, Store, Stored, Timestamp, Worker,
+    Cache, Context, Durability, EngineError, Expiry, Key, Operation, Payload, Reply, Store, Stored,
+    Timestamp, Worker,
 };
 
 use super::Behind;
@@ -15,8 +15,8 @@ use super::held::Held;
 use crate::core::{Asker, Core};
 
 /// A set that does not depend on what is there.
-struct PlainSet {
-    value: Bytes,
+struct PlainSet<'a> {
+    value: Payload<'a>,
     flags: u32,
     expiry: Expiry,
     new_cas: Option<u64>,
@@ -37,7 +37,7 @@ impl<C: Cache + ?Sized> Core<C> {
         }
         let key = store.key;
         let mut set = PlainSet {
-            value: store.value.into_bytes(),
+            value: store.value,
             flags: store.flags,
             expiry: store.expiry,
             new_cas: store.new_cas,
@@ -55,7 +55,13 @@ impl<C: Cache + ?Sized> Core<C> {
 
     /// Puts the entry, unless CAS ids have run out or a flush is under way. Takes the value only if it does.
     #[inline]
-    fn try_set(&self, behind: &Behind, now: Timestamp, key: Key<'_>, set: &mut PlainSet) -> Option<Stored> {
+    fn try_set(
+        &self,
+        behind: &Behind,
+        now: Timestamp,
+        key: Key<'_>,
+        set: &mut PlainSet<'_>,
+    ) -> Option<Stored> {
         let tick = behind.now_tick(&*self.services.clock);
         let stored = self.with_cached(key, |name| {
             let mut shard = behind.dirty.lock(name.bytes());
@@ -66,7 +72,10 @@ impl<C: Cache + ?Sized> Core<C> {
             let cas = set.new_cas.unwrap_or(version);
             let size = set.value.len();
             let item = Held {
-                value: std::mem::take(&mut set.value),
+                value: match std::mem::replace(&mut set.value, Payload::Borrowed(b"")) {
+                    Payload::Borrowed(value) => value.into(),
+                    value => value.into_bytes().into(),
+                },
                 cas,
                 flags: set.flags,
                 expiry: set.expiry,
@@ -89,13 +98,14 @@ impl<C: Cache + ?Sized> Core<C> {
         behind: &Behind,
         context: &Context<'_>,
         key: Key<'_>,
-        mut set: PlainSet,
+        set: PlainSet<'_>,
     ) -> Reply<Stored> {
         let core = self.clone();
         let asker = Asker::of(context);
         let bytes = entry_bytes(key.bytes(), set.value.len());
         let until = behind.wait_until(self.services.clock.elapsed());
         let key = self.owned(key);
+        let mut set = PlainSet { value: Payload::Owned(set.value.into_bytes()), ..set };
         Reply::Pending(Operation::driven(context.worker, async move {
             let behind = core.behind();
             loop {
