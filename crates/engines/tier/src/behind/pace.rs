@@ -6,7 +6,7 @@ use std::time::Duration;
 const BURST_ITEMS: usize = 1024;
 
 /// How many times as long as a burst took the pause after it is, while nothing presses at all.
-const PAUSE_FACTOR: f64 = 3.0;
+const PAUSE_FACTOR: f64 = 9.0;
 
 /// The longest pause: the stop of a lone slow burst is no reason to leave writes lying about.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -85,9 +85,9 @@ mod tests {
         assert_eq!(pace.due(ms(0), 0.0, 0), BURST_ITEMS);
         pace.sent(ms(0), 10);
         assert_eq!(pace.due(ms(4), 0.0, 0), 0);
-        assert_eq!(pace.next_burst(), Some(ms(16)));
-        assert_eq!(pace.due(ms(15), 0.0, 0), 0);
-        assert_eq!(pace.due(ms(16), 0.0, 0), BURST_ITEMS);
+        assert_eq!(pace.next_burst(), Some(ms(40)));
+        assert_eq!(pace.due(ms(39), 0.0, 0), 0);
+        assert_eq!(pace.due(ms(40), 0.0, 0), BURST_ITEMS);
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
         pace.sent(ms(1), 24);
         assert_eq!(pace.due(ms(2), 0.0, 7), 0);
         assert_eq!(pace.due(ms(3), 0.0, 0), 0);
-        assert_eq!(pace.next_burst(), Some(ms(12)));
+        assert_eq!(pace.next_burst(), Some(ms(30)));
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
         let mut pace = Pace::default();
         pace.sent(ms(0), 1);
         pace.due(ms(4), 0.25, 0);
-        assert_eq!(pace.next_burst(), Some(ms(10)));
+        assert_eq!(pace.next_burst(), Some(ms(22)));
     }
 
     #[test]
