@@ -73,6 +73,25 @@ const SERVICES: &[Service] = &[
         }),
     },
     Service {
+        name: "mariadb",
+        purpose: "a database whose tables are served",
+        source: Source::Debian(debian::Package {
+            package: "mariadb-server",
+            program: "mariadbd",
+            port: Some(3306),
+        }),
+    },
+    Service {
+        name: "postgresql",
+        purpose: "a database whose tables are served",
+        // The server's own program is not on the path; this one comes with it.
+        source: Source::Debian(debian::Package {
+            package: "postgresql",
+            program: "pg_createcluster",
+            port: Some(5432),
+        }),
+    },
+    Service {
         name: "netcat",
         purpose: "the README's example",
         source: Source::Debian(debian::Package {
