@@ -77,6 +77,10 @@ pub enum Command {
     },
     /// Prove a store, or find what is wrong with it, by the checks every engine must pass
     EngineCheck(Box<crate::engine_check::Args>),
+    /// Check or explain the tables that a configuration file serves
+    #[cfg(feature = "sql")]
+    #[command(subcommand)]
+    Sql(crate::sql::Sql),
     /// Load a server that speaks a memcached protocol (or Redis' GET and SET) and report what it did
     Bench(Box<larder_bench::Args>),
 }

@@ -11,4 +11,6 @@ mod metrics;
 mod owners;
 mod process;
 pub mod run;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod stores;

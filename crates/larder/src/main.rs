@@ -19,6 +19,8 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Bench(arguments)) => cli::bench(&arguments),
         Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
+        #[cfg(feature = "sql")]
+        Some(Command::Sql(command)) => larder::sql::run(&command),
         Some(Command::Check { dir }) => stores::check(&dir),
         Some(Command::EngineCheck(arguments)) => engine_check::run(&arguments),
         Some(Command::Backup { dir, to }) => stores::back_up(&dir, &to),
