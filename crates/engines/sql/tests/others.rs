@@ -2,14 +2,16 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_engine::disk::LocalDisk;
 use larder_engine::kit::clock::START;
-use larder_engine::kit::{Client, LocalExecutor, ManualClock, Outcome, command};
-use larder_engine::{Engine, Services};
+use larder_engine::kit::{Client, Command, LocalExecutor, ManualClock, Outcome, command};
+use larder_engine::{Engine, Services, StatsSink};
 use larder_sql::SqlEngine;
 use larder_sql::dialect::Product;
 use support::script::Conversation;
@@ -73,6 +75,81 @@ fn counts_are_exact(database: &Database) {
     assert_eq!(database.sql(&format!("SELECT n FROM {table}")), due.to_string());
 }
 
+/// Runs commands of one client at once; their outcomes in the order of the commands.
+fn at_once(engine: &Arc<SqlEngine>, clock: &Arc<ManualClock>, commands: Vec<Command>) -> Vec<Outcome> {
+    let executor = LocalExecutor::new(0);
+    let engine: Arc<dyn Engine> = engine.clone();
+    let client = Rc::new(Client::new(engine, executor.worker().clone(), clock.clone()));
+    let outcomes = Rc::new(RefCell::new(vec![Outcome::Missing; commands.len()]));
+    for (at, command) in commands.into_iter().enumerate() {
+        let (client, outcomes) = (client.clone(), outcomes.clone());
+        executor.worker().spawn(async move {
+            let outcome = client.run(&command).await;
+            outcomes.borrow_mut()[at] = outcome;
+        });
+    }
+    executor.finish();
+    outcomes.take()
+}
+
+struct Numbers(HashMap<String, u64>);
+
+impl StatsSink for Numbers {
+    fn stat(&mut self, name: &str, value: &dyn std::fmt::Display) {
+        if let Ok(number) = value.to_string().parse() {
+            self.0.insert(name.into(), number);
+        }
+    }
+}
+
+fn numbers(engine: &SqlEngine) -> HashMap<String, u64> {
+    let mut numbers = Numbers(HashMap::new());
+    engine.stats(&mut numbers);
+    numbers.0
+}
+
+/// Of the commands of one batch only the one that the table refuses fails.
+fn a_bad_command_fails_alone(database: &Database) {
+    let columns = "k {key} NOT NULL PRIMARY KEY, v varchar(20), CHECK (v <> 'bad')";
+    let (table, engine, clock) = open(database, columns, PLAIN);
+    let value = |number: usize| if number == 17 { "bad".into() } else { format!("v{number}") };
+    let sets = (0..40).map(|number| command::set(format!("k{number}").as_bytes(), value(number).as_bytes()).into());
+    let outcomes = at_once(&engine, &clock, sets.collect());
+    for (number, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Stored(_) => assert_ne!(number, 17),
+            Outcome::Refused(_, text) => {
+                assert!(number == 17 && text.starts_with("constraint violation"), "{number}: {text}");
+            }
+            other => panic!("{number}: {other}"),
+        }
+    }
+    assert_eq!(database.sql(&format!("SELECT count(*) FROM {table}")), "39");
+}
+
+/// What arrives while a batch is under way is the next batch.
+fn commands_share_statements(database: &Database) {
+    let words = "key_columns = \"k\"\nincrement_column = \"n\"\n";
+    let (table, engine, clock) = open(database, "k {key} NOT NULL PRIMARY KEY, n {u64} NOT NULL DEFAULT 0", words);
+    database.sql(&format!("INSERT INTO {table} (k) VALUES ('n')"));
+    let outcomes = at_once(&engine, &clock, vec![command::increment(b"n", 3); 50]);
+    let given: Vec<u64> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Number(number) => number.value,
+            other => panic!("incr: {other}"),
+        })
+        .collect();
+    let due: Vec<u64> = (1..=50).map(|number| number * 3).collect();
+    assert_eq!(given, due, "the range is dealt out in the order of the callers");
+    let stats = numbers(&engine);
+    assert_eq!(stats["steps"], 50);
+    assert!(stats["step_statements"] < 10, "{stats:?}");
+    let read = at_once(&engine, &clock, vec![command::get(b"n"); 50]);
+    assert!(read.iter().all(|outcome| matches!(outcome, Outcome::Found(_, value) if value == "150")));
+    assert!(numbers(&engine)["read_statements"] < 10, "{:?}", numbers(&engine));
+}
+
 /// A row that a client of the database keeps locked is refused after a while, and served once it is free.
 fn locked_rows_are_refused_for_a_while(database: &Database) {
     let (table, engine, clock) = open(database, "k {key} NOT NULL PRIMARY KEY, v varchar(20)", PLAIN);
@@ -125,6 +202,8 @@ fn pass(product: Product) {
     }
     let database = Database::start(product);
     counts_are_exact(&database);
+    a_bad_command_fails_alone(&database);
+    commands_share_statements(&database);
     locked_rows_are_refused_for_a_while(&database);
     changed_tables_are_noticed(&database);
     ended_connections_are_made_anew(&database);
