@@ -1,7 +1,5 @@
 //! The statements that each command on a key runs, for `larder sql explain`.
 
-use std::fmt::Write as _;
-
 use crate::plan::{FlagsIn, Plan};
 use crate::row;
 use crate::statement::{self, Assignment, Query, Step};
@@ -72,13 +70,11 @@ fn every_column(plan: &Plan) -> Vec<Assignment> {
 }
 
 fn shown(query: &Query) -> String {
-    let mut text = query.text.clone();
     let parameters: Vec<String> = query.parameters.iter().map(parameter).collect();
-    if !parameters.is_empty() {
-        // Writing to a text cannot fail.
-        drop(write!(text, "  -- with {}", parameters.join(", ")));
+    match parameters.is_empty() {
+        true => query.text.clone(),
+        false => format!("{}  -- with {}", query.text, parameters.join(", ")),
     }
-    text
 }
 
 fn parameter(cell: &Cell) -> String {

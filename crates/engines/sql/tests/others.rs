@@ -113,7 +113,8 @@ fn a_bad_command_fails_alone(database: &Database) {
     let columns = "k {key} NOT NULL PRIMARY KEY, v varchar(20), CHECK (v <> 'bad')";
     let (table, engine, clock) = open(database, columns, PLAIN);
     let value = |number: usize| if number == 17 { "bad".into() } else { format!("v{number}") };
-    let sets = (0..40).map(|number| command::set(format!("k{number}").as_bytes(), value(number).as_bytes()).into());
+    let sets =
+        (0..40).map(|number| command::set(format!("k{number}").as_bytes(), value(number).as_bytes()).into());
     let outcomes = at_once(&engine, &clock, sets.collect());
     for (number, outcome) in outcomes.iter().enumerate() {
         match outcome {
@@ -130,7 +131,8 @@ fn a_bad_command_fails_alone(database: &Database) {
 /// What arrives while a batch is under way is the next batch.
 fn commands_share_statements(database: &Database) {
     let words = "key_columns = \"k\"\nincrement_column = \"n\"\n";
-    let (table, engine, clock) = open(database, "k {key} NOT NULL PRIMARY KEY, n {u64} NOT NULL DEFAULT 0", words);
+    let (table, engine, clock) =
+        open(database, "k {key} NOT NULL PRIMARY KEY, n {u64} NOT NULL DEFAULT 0", words);
     database.sql(&format!("INSERT INTO {table} (k) VALUES ('n')"));
     let outcomes = at_once(&engine, &clock, vec![command::increment(b"n", 3); 50]);
     let given: Vec<u64> = outcomes

@@ -27,7 +27,7 @@ const INNODB: &str = "
 CREATE TABLE cache_policies (policy_name varchar(40) PRIMARY KEY, get_policy varchar(20), set_policy varchar(20), delete_policy varchar(20), flush_policy varchar(20));
 CREATE TABLE containers (name varchar(50) PRIMARY KEY, db_schema varchar(250), db_table varchar(250), key_columns varchar(250), value_columns varchar(250), flags varchar(250), cas_column varchar(250), expire_time_column varchar(250), unique_idx_name_on_key varchar(250));
 CREATE TABLE config_options (name varchar(50) PRIMARY KEY, value varchar(50));
-INSERT INTO cache_policies VALUES ('cache_policy', 'innodb_only', 'caching', 'innodb_only', 'innodb_only');
+INSERT INTO cache_policies VALUES ('cache_policy', 'innodb_only', 'innodb_only', 'innodb_only', 'innodb_only');
 INSERT INTO containers VALUES ('aaa', 'test', 'demo_test', 'c1', 'c2', 'c3', 'c4', 'c5', 'PRIMARY'), ('cities', 'test', 'city', 'id', 'name|code;country', '0', 'unknown', '0', 'PRIMARY');
 INSERT INTO config_options VALUES ('separator', '|'), ('table_map_delimiter', '.')";
 

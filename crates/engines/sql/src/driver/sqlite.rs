@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Error, OpenFlags, ToSql};
 
@@ -25,6 +26,8 @@ impl Connection {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = rusqlite::Connection::open_with_flags(&target.database, flags)
             .map_err(|error| DbError { class: Class::Lost, ..db_error(error) })?;
+        // Otherwise the name of a column that is gone would read as a text.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(db_error)?;
         connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
         connection.busy_timeout(target.lock_wait.max(Duration::from_millis(1))).map_err(db_error)?;
         Ok(Connection { connection })

@@ -293,7 +293,7 @@ fn counters() -> Vec<Case> {
             &[
                 ("set n 0 0 9", "STORED"),
                 ("incr n 1", "10"),
-                ("SQL> SELECT math_value, string_value FROM {t}", "10|10"),
+                ("SQL> SELECT math_value, string_value FROM {t}", "10|10 ## 10|\\x3130 ## 10|10"),
             ],
         ),
         case(

@@ -8,6 +8,7 @@ mod server;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use larder_engine::Services;
 use larder_sql::dialect::Product;
@@ -23,6 +24,9 @@ pub use server::Server;
 pub fn leaves_out(product: Product) -> bool {
     product != Product::Sqlite && std::env::var_os("LARDER_TEST_QUICK").is_some()
 }
+
+/// A server that was started serves by then, on a machine that is busy too.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A database that is ready for tests.
 pub struct Database {
@@ -59,7 +63,18 @@ impl Database {
         };
         // No test waits long for a lock; a second is the least that MariaDB knows.
         let model = ClusterModel { lock_wait_ms: 1000, ..ClusterModel::new("main", &url) };
-        Database { product, model, _server: server, folder, runtime }
+        let database = Database { product, model, _server: server, folder, runtime };
+        database.wait_until_ready();
+        database
+    }
+
+    /// A server takes connections before it serves them.
+    fn wait_until_ready(&self) {
+        let start = Instant::now();
+        while let Err(error) = self.try_sql("SELECT 1") {
+            assert!(start.elapsed() < READY_WITHIN, "{:?} does not serve: {error}", self.product);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs `SQL` as a client of the database would, over a connection of its own.
