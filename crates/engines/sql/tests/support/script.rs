@@ -148,6 +148,7 @@ fn shown(outcome: &Outcome) -> String {
             _ => format!("{kind:?}: {text}"),
         },
         Outcome::Breach(breach) => panic!("the engine broke a rule: {breach}"),
+        Outcome::Unanswered => panic!("{outcome}"),
     }
 }
 
