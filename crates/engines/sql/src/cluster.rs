@@ -103,10 +103,11 @@ impl Cluster {
         let name = shared.target.name.clone();
         let failed = |source| OpenError::Thread { name: name.clone(), source };
         let cluster = Arc::new(Cluster { shared: shared.clone(), threads: Mutex::default() });
-        for queue in &shared.reads {
+        for (at, queue) in shared.reads.iter().enumerate() {
             let (lane, queue) = (Lane::new(shared.clone()), queue.clone());
             let runtime = runtime().map_err(failed)?;
-            cluster.spawn("larder-sql-read", move || lane.run_reads(&runtime, &queue)).map_err(failed)?;
+            let run = move || lane.run_reads(&runtime, &queue, at == 0);
+            cluster.spawn("larder-sql-read", run).map_err(failed)?;
         }
         for (at, queue) in shared.writes.iter().enumerate() {
             let (lane, queue) = (Lane::new(shared.clone()), queue.clone());

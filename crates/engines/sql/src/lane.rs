@@ -30,6 +30,10 @@ use crate::table::Table;
 const BATCH_MAX: usize = 512;
 /// About so many bytes in a batch.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// After so long without commands a lane looks whether the database still answers.
+const QUIET: Duration = Duration::from_secs(30);
+/// So often it tries again while the database cannot be reached.
+const TROUBLED: Duration = Duration::from_secs(1);
 /// So often an idle lane looks for flushes that are due.
 const IDLE: Duration = Duration::from_millis(200);
 /// After so many failures to connect, commands fail at once.
@@ -151,11 +155,17 @@ impl Lane {
         &self.shared.target
     }
 
-    /// Reads until the queue is closed.
-    pub fn run_reads(mut self, runtime: &Runtime, queue: &BatchQueue<Read>) {
+    /// Reads until the queue is closed. The first lane also looks after the database while nobody asks, so that it is known
+    /// to be back, or gone, without a command that needs it.
+    pub fn run_reads(mut self, runtime: &Runtime, queue: &BatchQueue<Read>, is_first: bool) {
         let mut batch = Vec::new();
-        while queue.take(&mut batch, BATCH_MAX, BATCH_BYTES_MAX, None) != Taken::Closed {
-            runtime.block_on(self.read_batch(std::mem::take(&mut batch)));
+        loop {
+            let rest = if self.shared.health.check().is_ok() { QUIET } else { TROUBLED };
+            match queue.take(&mut batch, BATCH_MAX, BATCH_BYTES_MAX, is_first.then_some(rest)) {
+                Taken::Closed => break,
+                Taken::TimedOut => runtime.block_on(self.look_after()),
+                Taken::Batch => runtime.block_on(self.read_batch(std::mem::take(&mut batch))),
+            }
             let mut wakes = Wakes::default();
             queue.overdue().into_iter().for_each(|read| read.fail(queue_full(), &mut wakes));
         }
@@ -222,6 +232,16 @@ impl Lane {
         };
         if keep {
             self.connection = Some(connection);
+        }
+    }
+
+    /// Asks the database for a sign of life. One lost connection may have been its fault; without a second it is down.
+    async fn look_after(&mut self) {
+        let alive = Query { text: "SELECT 1".into(), parameters: Vec::new(), answers_rows: true };
+        for _attempt in 0..2 {
+            if self.run_all(std::slice::from_ref(&alive)).await.is_ok() {
+                return;
+            }
         }
     }
 

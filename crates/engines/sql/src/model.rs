@@ -11,7 +11,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::{Fault, Finding};
+pub use check::{About, Fault, Finding};
 pub use name_list::{Flags, NameList};
 pub use options::{
     CasMode, ContainerOptions, EmptyField, ExpireOnRead, ExpireWithoutColumn, ExtraFields, KeyMatch,
@@ -19,7 +19,7 @@ pub use options::{
 };
 
 /// All of the mapping.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
     /// The role this server has.
@@ -45,7 +45,7 @@ pub struct Model {
 }
 
 /// A database service.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
     /// Its number; 0 is the primary one.
@@ -223,7 +223,7 @@ impl Policy {
 }
 
 /// A table and what its columns are for.
-#[derive(Clone, Debug, PartialEq, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Container {
     /// Its name, which prefixes use.
@@ -313,6 +313,14 @@ impl Model {
         toml::from_str(text)
     }
 
+    /// Reads the `[sql]` part of a document that is read already.
+    ///
+    /// # Errors
+    /// The first thing that cannot be read, with its place in the document's text.
+    pub fn from_part(part: toml::Spanned<toml::de::DeValue<'_>>) -> Result<Model, toml::de::Error> {
+        Model::deserialize(toml::de::ValueDeserializer::from(part))
+    }
+
     /// The same as the `[sql]` part of a configuration file.
     ///
     /// # Errors
@@ -338,9 +346,14 @@ impl Model {
 
     /// The cluster a prefix uses: the named one, or the only one.
     pub fn cluster_of(&self, prefix: &Prefix) -> Option<&Cluster> {
-        match &prefix.cluster {
+        self.cluster(prefix.cluster.as_deref())
+    }
+
+    /// The cluster of a name or a number; of none, the only one, or the primary one.
+    pub fn cluster(&self, name: Option<&str>) -> Option<&Cluster> {
+        match name {
             Some(name) => {
-                self.clusters.iter().find(|cluster| cluster.name == *name || cluster.id.to_string() == *name)
+                self.clusters.iter().find(|cluster| cluster.name == name || cluster.id.to_string() == name)
             }
             None if self.clusters.len() == 1 => self.clusters.first(),
             None => self.clusters.iter().find(|cluster| cluster.id == 0),

@@ -68,6 +68,16 @@ impl Target {
     /// # Errors
     /// What is wrong with the address, or with the place of the password.
     pub fn of(cluster: &Cluster) -> Result<Target, TargetError> {
+        let target = Target::without_password(cluster)?;
+        let fail = |problem| TargetError { name: cluster.name.clone(), problem };
+        Ok(Target { password: password(cluster).map_err(fail)?, ..target })
+    }
+
+    /// The target of a cluster as far as its address says it; reads nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the address.
+    pub fn without_password(cluster: &Cluster) -> Result<Target, TargetError> {
         let fail = |problem: String| TargetError { name: cluster.name.clone(), problem };
         let Some((scheme, rest)) = cluster.url.split_once("://") else {
             return Err(fail(format!("`{}` is no address: write mysql://user@host/schema", cluster.url)));
@@ -86,7 +96,7 @@ impl Target {
             product,
             addresses: Vec::new(),
             user: String::new(),
-            password: password(cluster).map_err(&fail)?,
+            password: None,
             database: String::new(),
             tls: Tls::Off,
             connect_timeout: Duration::from_millis(cluster.connect_timeout_ms),

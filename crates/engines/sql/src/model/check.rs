@@ -42,11 +42,30 @@ pub enum Fault {
     Warning,
 }
 
+/// What in a model a finding is about, by its place in its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The model as a whole.
+    Model,
+    /// A cluster.
+    Cluster(usize),
+    /// A policy.
+    Policy(usize),
+    /// A container.
+    Container(usize),
+    /// A role.
+    Role(usize),
+    /// A prefix.
+    Prefix(usize),
+}
+
 /// Something wrong, or worth a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What kind.
     pub fault: Fault,
+    /// What it is about.
+    pub about: About,
     /// In words, with the name of the offender and what to do.
     pub text: String,
 }
@@ -54,7 +73,7 @@ pub struct Finding {
 impl Finding {
     /// A finding.
     pub fn new(fault: Fault, text: impl Into<String>) -> Self {
-        Finding { fault, text: text.into() }
+        Finding { fault, about: About::Model, text: text.into() }
     }
 }
 
@@ -86,35 +105,39 @@ impl Model {
             let text = format!("role `{}` is not there; there are: {}", self.role(), known.join(", "));
             findings.push(Finding::new(Fault::UnknownRole, text));
         }
-        for container in &self.containers {
+        for (at, container) in self.containers.iter().enumerate() {
+            let from = findings.len();
             check_container(container, &mut findings);
+            findings[from..].iter_mut().for_each(|finding| finding.about = About::Container(at));
         }
         let mut seen = HashSet::new();
-        for prefix in &self.prefixes {
+        for (at, prefix) in self.prefixes.iter().enumerate() {
+            let from = findings.len();
             if !seen.insert((&prefix.role, &prefix.prefix)) {
                 let text =
                     format!("prefix `{}` is given twice in role `{}`: keep one", prefix.prefix, prefix.role);
                 findings.push(Finding::new(Fault::PrefixTwice, text));
             }
             self.check_prefix(prefix, &mut findings);
+            findings[from..].iter_mut().for_each(|finding| finding.about = About::Prefix(at));
         }
         findings
     }
 
     fn check_names(&self, findings: &mut Vec<Finding>) {
-        let mut names = |what: &str, names: &mut dyn Iterator<Item = &str>| {
+        let mut names = |what: &str, about: fn(usize) -> About, names: &mut dyn Iterator<Item = &str>| {
             let mut seen = HashSet::new();
-            for name in names {
+            for (at, name) in names.enumerate() {
                 if !seen.insert(name.to_owned()) {
                     let text = format!("{what} `{name}` is described twice: rename or remove one");
-                    findings.push(Finding::new(Fault::NameTwice, text));
+                    findings.push(Finding { about: about(at), ..Finding::new(Fault::NameTwice, text) });
                 }
             }
         };
-        names("cluster", &mut self.clusters.iter().map(|cluster| cluster.name.as_str()));
-        names("policy", &mut self.policies.iter().map(|policy| policy.name.as_str()));
-        names("container", &mut self.containers.iter().map(|container| container.name.as_str()));
-        names("role", &mut self.roles.iter().map(|role| role.name.as_str()));
+        names("cluster", About::Cluster, &mut self.clusters.iter().map(|cluster| cluster.name.as_str()));
+        names("policy", About::Policy, &mut self.policies.iter().map(|policy| policy.name.as_str()));
+        names("container", About::Container, &mut self.containers.iter().map(|one| one.name.as_str()));
+        names("role", About::Role, &mut self.roles.iter().map(|role| role.name.as_str()));
     }
 
     fn check_prefix(&self, prefix: &Prefix, findings: &mut Vec<Finding>) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Names of columns, written as a list or as one text with commas or blanks between them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct NameList(pub Vec<String>);
 
 impl NameList {
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for NameList {
 }
 
 /// The flags of a container: one number for every item, or a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Flags {
     /// Every reply carries this number.
     Constant(u32),

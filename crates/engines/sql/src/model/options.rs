@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! choices {
     ($($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $word:literal),+ $(,)? })+) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
         pub enum $name {
             $($(#[$value_doc])* #[serde(rename = $word)] $value),+
         }
@@ -104,7 +104,7 @@ choices! {
 }
 
 /// The options of a container.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContainerOptions {
     /// See [`ValueFormat`].

@@ -57,7 +57,7 @@ impl<'d> Conversation<'d> {
         let command = match verb.as_str() {
             "set" | "add" | "replace" | "append" | "prepend" | "cas" => {
                 let (flags, exptime) = (word(), word());
-                let compare = (verb == "cas").then(|| word());
+                let compare = (verb == "cas").then(&mut word);
                 let value = word();
                 let rest: Vec<&str> = words.collect();
                 let value = [vec![value], rest].concat().join(" ");

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 /// Ends with its owner.
 pub struct Server {
     pub port: u16,
+    start: Command,
+    log: PathBuf,
+    /// Where PostgreSQL says which process it is: the one started may be another user's shell around it.
+    postmaster: Option<PathBuf>,
     process: Child,
 }
 
@@ -28,10 +32,10 @@ impl Server {
         start.arg(format!("--datadir={}", data.display()));
         start.arg(format!("--socket={}", folder.join("mariadb.sock").display()));
         start.arg(format!("--port={port}"));
-        // Tests of durability start servers of their own; these may lose power.
-        start.args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]);
+        // What is committed survives a kill, not a power cut.
+        start.args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve"]);
         start.args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--max-connections=200"]);
-        let server = Server::started(start, port, &folder.join("mariadb.log"));
+        let server = Server::started(start, port, folder.join("mariadb.log"), None);
         let mut client = Command::new(program(&["mariadb"], "mariadb-client"));
         client.args(["--no-defaults", "-h127.0.0.1", "-uroot", &format!("-P{port}"), "-e"]);
         run(client.arg("CREATE DATABASE IF NOT EXISTS test CHARACTER SET utf8mb4"));
@@ -55,26 +59,50 @@ impl Server {
         let mut start = as_user(user, &program(&["postgres"], "postgresql"));
         start.arg("-D").arg(&data).arg("-p").arg(port.to_string()).arg("-k").arg(folder);
         start.args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
-        Server::started(start, port, &folder.join("postgres.log"))
+        Server::started(start, port, folder.join("postgres.log"), Some(data.join("postmaster.pid")))
     }
 
-    fn started(mut command: Command, port: u16, log: &Path) -> Server {
-        let output = std::fs::File::create(log).expect("a log file");
-        command.stdin(Stdio::null()).stdout(output.try_clone().expect("a second handle")).stderr(output);
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    fn started(mut start: Command, port: u16, log: PathBuf, postmaster: Option<PathBuf>) -> Server {
+        let output = std::fs::File::create(&log).expect("a log file");
+        start.stdin(Stdio::null()).stdout(output.try_clone().expect("a second handle")).stderr(output);
+        let process = spawn(&mut start);
+        let mut server = Server { port, start, log, postmaster, process };
+        server.wait_until_it_listens();
+        server
+    }
+
+    fn wait_until_it_listens(&mut self) {
         let start = Instant::now();
-        loop {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Server { port, process };
-            }
-            let ended = process.try_wait().expect("the process is ours");
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.process.try_wait().expect("the process is ours");
             if ended.is_some() || start.elapsed() > PATIENCE {
-                drop(process.kill());
-                let told = std::fs::read_to_string(log).unwrap_or_default();
-                panic!("{command:?} does not serve port {port}:\n{told}");
+                drop(self.process.kill());
+                let told = std::fs::read_to_string(&self.log).unwrap_or_default();
+                panic!("{:?} does not serve port {}:\n{told}", self.start, self.port);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Ends it without any notice, as a crash would: nothing is written that was not.
+    pub fn crash(&mut self) {
+        let told = match &self.postmaster {
+            // A signal that cannot be caught would leave PostgreSQL's other processes behind for a while.
+            Some(file) => {
+                let text = std::fs::read_to_string(file).expect("PostgreSQL runs");
+                let id = text.lines().next().expect("its first line is the process").to_owned();
+                Command::new("kill").args(["-QUIT", &id]).status()
+            }
+            None => Command::new("kill").args(["-KILL", &self.process.id().to_string()]).status(),
+        };
+        assert!(told.expect("`kill` is there").success(), "the server runs");
+        self.process.wait().expect("the process is ours");
+    }
+
+    /// Starts it again after a crash, on the same port and data.
+    pub fn start_again(&mut self) {
+        self.process = spawn(&mut self.start);
+        self.wait_until_it_listens();
     }
 
     pub fn process_id(&self) -> u32 {
@@ -92,6 +120,10 @@ impl Drop for Server {
         }
         drop(self.process.wait());
     }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 fn is_root() -> bool {
