@@ -24,6 +24,9 @@ pub(crate) fn server_binary() -> PathBuf {
     target_folder().join("debug/larder")
 }
 
+/// What cargo is told to build that binary: with everything it can do, so that all of it is tested.
+pub(crate) const BUILD_SERVER: [&str; 5] = ["build", "--package", "larder", "--features", "sql"];
+
 /// A cargo command in the root of the repository.
 pub(crate) fn cargo<Argument: AsRef<OsStr>>(arguments: &[Argument]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -36,10 +36,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.quick {
         services::install_all()?;
     }
-    command::run(&mut command::cargo(&["build", "--package", "larder"]))?;
+    command::run(&mut command::cargo(&command::BUILD_SERVER))?;
 
     if options.nextest_arguments.is_empty() {
-        let mut documentation = command::cargo(&["test", "--doc", "--workspace"]);
+        let mut documentation = command::cargo(&["test", "--doc", "--workspace", "--features", "larder/sql"]);
         command::run(with_test_environment(&mut documentation, options.quick))?;
     }
     // Last, so that a run ends with the count that matters.
@@ -55,6 +55,10 @@ fn nextest_arguments(options: &Options) -> Vec<&str> {
     let mut arguments = vec!["nextest", "run"];
     if !names_package {
         arguments.push("--workspace");
+    }
+    // The whole binary is tested; other packages have no such feature.
+    if !names_package || given().any(|argument| matches!(argument, "larder" | "--package=larder")) {
+        arguments.extend(["--features", "larder/sql"]);
     }
     arguments.extend(given());
     arguments
@@ -76,9 +80,10 @@ mod tests {
 
     #[test]
     fn a_named_package_replaces_the_workspace() {
-        assert_eq!(arguments_for(&[]), "nextest run --workspace");
-        assert_eq!(arguments_for(&["expiry"]), "nextest run --workspace expiry");
+        assert_eq!(arguments_for(&[]), "nextest run --workspace --features larder/sql");
+        assert_eq!(arguments_for(&["expiry"]), "nextest run --workspace --features larder/sql expiry");
         assert_eq!(arguments_for(&["-p", "larder-ram"]), "nextest run -p larder-ram");
+        assert_eq!(arguments_for(&["-p", "larder"]), "nextest run --features larder/sql -p larder");
         assert_eq!(arguments_for(&["--package=larder-ram"]), "nextest run --package=larder-ram");
     }
 }

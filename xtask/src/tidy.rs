@@ -139,7 +139,7 @@ fn check_examples(repository: &Repository) -> Result<Vec<Finding>> {
     if !examples.need_server() {
         return Ok(examples.check(None));
     }
-    command::run(&mut command::cargo(&["build", "--quiet", "--package", "larder"]))?;
+    command::run(&mut command::cargo(&[&command::BUILD_SERVER[..], &["--quiet"]].concat()))?;
     let server = examples::Server::new(command::server_binary(), command::target_folder().join("tidy"))?;
     Ok(examples.check(Some(&server)))
 }
