@@ -16,8 +16,10 @@ use larder_server::{Routes, Setup, Stack, Tunables};
 use larder_sqlite::{SqliteEngine, SqliteOptions};
 use larder_tier::{Behind, Keys, Tier, TierOptions};
 
+use crate::config::sql::SqlTable;
 use crate::config::{self, Layer, Plan, Write};
 use crate::owners::{InUse, Owned, Owner, Owners};
+use crate::tables::Databases;
 
 /// How long a write may wait where the clock is a test's.
 const JUDGED_WAIT: Duration = Duration::from_secs(3600);
@@ -32,8 +34,8 @@ pub struct Engines {
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
     /// Locked from the first store on.
     data_folder: Option<File>,
-    /// By their file or folder in the data folder.
-    stores: HashMap<PathBuf, Arc<dyn Engine>>,
+    stores: HashMap<StoreName, Arc<dyn Engine>>,
+    databases: Databases,
     tiers: HashMap<TierName, NamedTier>,
     owners: Arc<Owners>,
 }
@@ -43,8 +45,7 @@ struct NamedTier {
     owner: Owner,
     /// The expression of the first stack that used it.
     expression: String,
-    /// Its store's file or folder.
-    store: PathBuf,
+    store: StoreName,
     tier: Arc<Tier<RamEngine>>,
 }
 
@@ -53,15 +54,33 @@ struct NamedTier {
 struct TierName {
     /// The prefix and size of a RAM of the stack's own; `None` is the shared one.
     ram: Option<(String, u64)>,
-    store: PathBuf,
+    store: StoreName,
     settings: String,
+}
+
+/// What makes two stores the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum StoreName {
+    /// Its file or folder in the data folder.
+    Local(PathBuf),
+    /// Its table, and the prefix that its rows are found without.
+    Table(String, Box<SqlTable>),
+}
+
+impl fmt::Display for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreName::Local(path) => write!(f, "{}", path.display()),
+            StoreName::Table(prefix, table) => write!(f, "sql({table}) of prefix \"{prefix}\""),
+        }
+    }
 }
 
 /// Which engines a plan uses.
 #[derive(Default)]
 struct Used {
     own_ram: Vec<(String, u64)>,
-    stores: Vec<PathBuf>,
+    stores: Vec<StoreName>,
     tiers: Vec<TierName>,
     shared_ram: bool,
 }
@@ -70,6 +89,7 @@ impl Engines {
     /// No engine yet.
     pub fn new(services: Services) -> Self {
         Engines {
+            databases: Databases::new(services.clone()),
             services,
             is_alone: false,
             shared_ram: None,
@@ -144,15 +164,15 @@ impl Engines {
     fn stack(&mut self, plan: &Plan, prefix: &config::Prefix) -> anyhow::Result<Arc<dyn Engine>> {
         match (&prefix.stack.layers[..], &prefix.stack.tier) {
             ([Layer::Ram { size_bytes }], None) => Ok(self.ram(plan, &prefix.key, *size_bytes)),
-            ([store], None) => self.store(plan, store),
+            ([store], None) => self.store(plan, &prefix.key, store),
             ([Layer::Ram { size_bytes }, store], Some(tier)) => {
-                let path = path_of(store)?;
-                let name = tier_name(&prefix.key, *size_bytes, path, tier);
+                let store_name = store_name(&prefix.key, store).ok_or_else(cannot_be_built)?;
+                let name = tier_name(&prefix.key, *size_bytes, store_name.clone(), tier);
                 if let Some(known) = self.tiers.get(&name) {
                     return Ok(known.tier.clone());
                 }
                 let cache = self.ram(plan, &prefix.key, *size_bytes);
-                let below = self.store(plan, store)?;
+                let below = self.store(plan, &prefix.key, store)?;
                 let expression = prefix.stack.to_string();
                 let options = tier_options(expression.clone(), tier, self.is_alone);
                 // What is alone answers for every key; others are told which are theirs.
@@ -160,11 +180,11 @@ impl Engines {
                 let made = Tier::for_keys(self.services.clone(), cache, below, options, keys);
                 let tier = Arc::new(made.map_err(|error| anyhow!("{error}"))?);
                 let owner = self.owners.add(&tier);
-                let made = NamedTier { owner, expression, store: path.to_owned(), tier: tier.clone() };
+                let made = NamedTier { owner, expression, store: store_name, tier: tier.clone() };
                 self.tiers.insert(name, made);
                 Ok(tier)
             }
-            _ => Err(anyhow!("this combination of engines cannot be built")),
+            _ => Err(cannot_be_built()),
         }
     }
 
@@ -186,20 +206,22 @@ impl Engines {
         }
     }
 
-    fn store(&mut self, plan: &Plan, layer: &Layer) -> anyhow::Result<Arc<dyn Engine>> {
-        let path = path_of(layer)?;
-        if let Some(store) = self.stores.get(path) {
+    fn store(&mut self, plan: &Plan, key: &str, layer: &Layer) -> anyhow::Result<Arc<dyn Engine>> {
+        let name = store_name(key, layer).ok_or_else(cannot_be_built)?;
+        if let Some(store) = self.stores.get(&name) {
             return Ok(store.clone());
         }
         let services = self.services.clone();
         let store: Arc<dyn Engine> = match layer {
+            Layer::Ram { .. } => return Err(cannot_be_built()),
             Layer::File { folder } => Arc::new(FileEngine::open(services, file_options(plan, folder))?),
-            _ => Arc::new(SqliteEngine::open(services, store_options(plan, path)?)?),
+            Layer::Sqlite { file } => Arc::new(SqliteEngine::open(services, store_options(plan, file)?)?),
+            Layer::Sql(table) => self.databases.open(plan, key, table)?,
         };
-        if self.data_folder.is_none() {
+        if self.data_folder.is_none() && layer.store().is_some() {
             self.data_folder = Some(lock_folder(&plan.data)?);
         }
-        self.stores.insert(path.to_owned(), store.clone());
+        self.stores.insert(name, store.clone());
         Ok(store)
     }
 
@@ -208,9 +230,10 @@ impl Engines {
         self.shared_ram.iter().chain(self.own_ram.values()).cloned().collect()
     }
 
-    /// The files and folders of stores that `plan` uses and that are not open yet.
+    /// The files and folders of stores that `plan` uses and that are not open yet. A table may be opened any time.
     pub fn missing_stores(&self, plan: &Plan) -> Vec<PathBuf> {
-        used(plan).stores.into_iter().filter(|file| !self.stores.contains_key(file)).collect()
+        let missing = used(plan).stores.into_iter().filter(|name| !self.stores.contains_key(name));
+        missing.filter_map(local).collect()
     }
 
     /// Takes out the engines that `plan` no longer uses. They are closed once no worker uses them.
@@ -226,6 +249,7 @@ impl Engines {
             }
             stays
         });
+        self.databases.keep_those_of(plan);
         self.own_ram.retain(|name, ram| {
             let stays = used.own_ram.contains(name);
             if !stays {
@@ -246,6 +270,7 @@ impl Engines {
         let mut retired = Retired { stop: true, ..Retired::default() };
         retired.tiers.extend(self.tiers.drain().map(|(_, tier)| tier));
         retired.stores.extend(self.stores.drain());
+        self.databases.forget();
         retired.rams.extend(self.own_ram.drain().map(|(_, ram)| ram));
         retired.rams.extend(self.shared_ram.take());
         retired
@@ -256,7 +281,7 @@ impl Engines {
 #[derive(Default)]
 pub struct Retired {
     tiers: Vec<NamedTier>,
-    stores: Vec<(PathBuf, Arc<dyn Engine>)>,
+    stores: Vec<(StoreName, Arc<dyn Engine>)>,
     rams: Vec<Arc<RamEngine>>,
     /// Whether the server stops; otherwise stores may go on serving other stacks.
     stop: bool,
@@ -297,12 +322,12 @@ impl fmt::Display for NotClosed {
 impl Retired {
     /// The files of the stores among them, as the plan names them.
     pub fn store_files(&self) -> Vec<PathBuf> {
-        self.stores.iter().map(|(file, _)| file.clone()).collect()
+        self.stores.iter().filter_map(|(name, _)| local(name.clone())).collect()
     }
 
     /// The keys that are in the caches over a store, newest first as far as known.
-    fn cached_keys(&self, file: &Path) -> impl Iterator<Item = Box<[u8]>> {
-        let above = self.tiers.iter().filter(|tier| tier.store == file);
+    fn cached_keys(&self, store: &StoreName) -> impl Iterator<Item = Box<[u8]>> {
+        let above = self.tiers.iter().filter(|tier| tier.store == *store);
         by_turns(above.map(|tier| tier.tier.cached_keys()).collect())
     }
 
@@ -322,12 +347,12 @@ impl Retired {
         for NamedTier { expression, tier, .. } in &self.tiers {
             note(expression, if self.stop { tier.close() } else { tier.drain() });
         }
-        for (file, store) in &self.stores {
-            let file_name = file.display().to_string();
+        for (name, store) in &self.stores {
+            let text = name.to_string();
             if self.stop {
-                note(&file_name, store.keep_warm_list(&mut self.cached_keys(file)));
+                note(&text, store.keep_warm_list(&mut self.cached_keys(name)));
             }
-            note(&file_name, store.close());
+            note(&text, store.close());
         }
         for ram in &self.rams {
             note("ram", ram.close());
@@ -354,7 +379,7 @@ fn by_turns<T>(lists: Vec<Vec<T>>) -> impl Iterator<Item = T> {
 fn tier_of(prefix: &config::Prefix) -> Option<TierName> {
     match (&prefix.stack.layers[..], &prefix.stack.tier) {
         ([Layer::Ram { size_bytes }, store], Some(tier)) => {
-            Some(tier_name(&prefix.key, *size_bytes, store.store()?, tier))
+            Some(tier_name(&prefix.key, *size_bytes, store_name(&prefix.key, store)?, tier))
         }
         _ => None,
     }
@@ -374,17 +399,28 @@ fn lock_folder(folder: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// What names a store; only stores have it.
-fn path_of(layer: &Layer) -> anyhow::Result<&Path> {
-    layer.store().ok_or_else(|| anyhow!("this combination of engines cannot be built"))
+fn cannot_be_built() -> anyhow::Error {
+    anyhow!("this combination of engines cannot be built")
 }
 
-fn tier_name(key: &str, size_bytes: Option<u64>, store: &Path, tier: &config::Tier) -> TierName {
-    TierName {
-        ram: size_bytes.map(|bytes| (key.to_owned(), bytes)),
-        store: store.to_owned(),
-        settings: tier.to_string(),
+/// What names the store of a prefix; only stores have it.
+fn store_name(key: &str, layer: &Layer) -> Option<StoreName> {
+    match layer {
+        Layer::Ram { .. } => None,
+        Layer::Sqlite { file: path } | Layer::File { folder: path } => Some(StoreName::Local(path.clone())),
+        Layer::Sql(table) => Some(StoreName::Table(key.to_owned(), table.clone())),
     }
+}
+
+fn local(name: StoreName) -> Option<PathBuf> {
+    match name {
+        StoreName::Local(path) => Some(path),
+        StoreName::Table(..) => None,
+    }
+}
+
+fn tier_name(key: &str, size_bytes: Option<u64>, store: StoreName, tier: &config::Tier) -> TierName {
+    TierName { ram: size_bytes.map(|bytes| (key.to_owned(), bytes)), store, settings: tier.to_string() }
 }
 
 fn used(plan: &Plan) -> Used {
@@ -397,7 +433,7 @@ fn used(plan: &Plan) -> Used {
                 Layer::Ram { size_bytes: Some(bytes) } => {
                     used.own_ram.push((prefix.key.clone(), *bytes));
                 }
-                Layer::Sqlite { file: path } | Layer::File { folder: path } => used.stores.push(path.clone()),
+                store => used.stores.extend(store_name(&prefix.key, store)),
             }
         }
     }
@@ -416,13 +452,17 @@ fn tier_options(name: String, tier: &config::Tier, is_alone: bool) -> TierOption
                 wait,
             }),
         },
-        negative_ttl_seconds: tier
-            .negative_ttl
-            .map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)),
+        negative_ttl_seconds: tier.negative_ttl.map_or(0, whole_seconds),
+        fresh_seconds: tier.fresh.filter(|fresh| !fresh.is_zero()).map(whole_seconds),
+        // A table may hold far more than a cache, and others write it: only what is asked for is copied.
+        warm_up: tier.fresh.is_none(),
         // Other stacks may stand on the same store and the same RAM.
         closes_below: is_alone,
-        ..TierOptions::default()
     }
+}
+
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Where a store file of the plan is, and how it is opened.

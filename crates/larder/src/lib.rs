@@ -14,3 +14,5 @@ pub mod run;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod stores;
+#[cfg_attr(not(feature = "sql"), path = "no_tables.rs")]
+mod tables;

@@ -116,8 +116,18 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn is_durable(plan: &Plan) -> bool {
-    plan.prefixes.iter().any(|prefix| prefix.stack.lowest().store().is_some())
+/// Where the items live, in a word.
+fn data(plan: &Plan) -> String {
+    let lowest = || plan.prefixes.iter().map(|prefix| prefix.stack.lowest());
+    let in_tables = lowest().any(|layer| matches!(layer, Layer::Sql(_)));
+    if lowest().any(|layer| layer.store().is_some()) {
+        let tables = if in_tables { " and in database tables" } else { "" };
+        format!("data in {}{tables}", plan.data.display())
+    } else if in_tables {
+        "data in database tables".to_owned()
+    } else {
+        "data in RAM only, lost when the server stops".to_owned()
+    }
 }
 
 /// Says what the operator should know. In memcached's place larder is as silent as memcached.
@@ -145,11 +155,7 @@ fn announce(plan: &Plan, program: Program, listening: &[String]) {
         // In memcached's place larder is as silent as memcached.
         return;
     }
-    let data = if is_durable(plan) {
-        format!("data in {}", plan.data.display())
-    } else {
-        "data in RAM only, lost when the server stops".to_owned()
-    };
+    let data = data(plan);
     let stacks: Vec<_> = plan.prefixes.iter().map(|prefix| short_stack(&prefix.stack.layers)).collect();
     let line = format!("larder listens on {}; {data} ({})", listening.join(", "), stacks.join("; "));
     // A closed standard output is no reason not to serve.
@@ -166,6 +172,7 @@ fn short_stack(layers: &[Layer]) -> String {
             Layer::Ram { .. } => "ram",
             Layer::Sqlite { .. } => "sqlite",
             Layer::File { .. } => "file",
+            Layer::Sql(_) => "sql",
         })
         .collect();
     names.join(" > ")

@@ -101,7 +101,7 @@ impl Plan {
                 .filter(|longer| longer.len() > key.len() && longer.starts_with(key))
                 .map(ToString::to_string)
                 .collect(),
-            to_store: new.serving(key).stack.lowest().store().is_some(),
+            to_store: new.serving(key).stack.lowest().is_store(),
         });
         moved.collect()
     }
@@ -113,9 +113,9 @@ impl Plan {
     }
 }
 
-/// Whether the two are served by the very same engines. A RAM of its own is each prefix's own.
+/// Whether the two are served by the very same engines.
 fn are_one(one: &Prefix, other: &Prefix) -> bool {
-    one.stack == other.stack && (!one.stack.has_own_ram() || one.key == other.key)
+    one.stack == other.stack && (!one.stack.is_prefixs_own() || one.key == other.key)
 }
 
 /// Whether a running server can take up another value.
@@ -243,6 +243,9 @@ impl fmt::Display for Change {
             Change::PrefixAdded(Prefix { key, stack }) => write!(f, "prefix \"{key}\" added: {stack}"),
             Change::PrefixRemoved(Prefix { key, stack }) => {
                 write!(f, "prefix \"{key}\" removed: was {stack}")
+            }
+            Change::StackReplaced { key, from, to } if from.to_string() == to.to_string() => {
+                write!(f, "prefix \"{key}\": {to}, as the tables are described now")
             }
             Change::StackReplaced { key, from, to } => write!(f, "prefix \"{key}\": {from} becomes {to}"),
             Change::Setting { name, from, to } => write!(f, "{name}: {from} becomes {to}"),

@@ -74,6 +74,12 @@ fn sentences(stack: &Stack) -> Vec<String> {
             Some(ttl) => format!("an absent key is remembered for {}", format_duration(ttl)),
             None => "an absent key is looked up in the store every time".to_owned(),
         });
+        sentences.extend(tier.fresh.map(|fresh| match fresh.is_zero() {
+            true => "a copy is served until it is evicted, whatever others write to the table".to_owned(),
+            false => {
+                format!("what others write to the table is seen after {} at most", format_duration(fresh))
+            }
+        }));
     }
     sentences
 }

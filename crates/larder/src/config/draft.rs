@@ -7,6 +7,7 @@ use super::guard::GuardDraft;
 use super::plan::{Listener, TcpAddress};
 use super::report::Place;
 use super::service::{Process, Service};
+use super::sql::SqlDraft;
 use super::stack::PlacedStack;
 
 /// A value and where it is written.
@@ -55,6 +56,10 @@ pub struct Draft {
     pub process: Process,
     /// Where `--disable-evictions` stands.
     pub no_evictions: Option<Place>,
+    /// What is said of tables in databases.
+    pub sql: Option<SqlDraft>,
+    /// The role among those of the tables.
+    pub role: Option<Placed<String>>,
     /// The prefixes in the order written.
     pub prefixes: Vec<PlacedPrefix>,
     /// What the operator should know.

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::plan::Layer;
 use super::report::{Objection, objection};
+use super::sql;
 use super::units::{format_size, parse_size};
 
 /// Whether an engine keeps copies of what a store below it has, or the items themselves.
@@ -24,6 +25,8 @@ pub enum ValueKind {
     Duration,
     /// A file or a folder inside the data folder.
     File,
+    /// The name of something the configuration describes.
+    Name,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -46,11 +49,16 @@ pub struct Engine {
     pub kind: Kind,
     /// Its one argument that may stand without a name.
     pub argument: Argument,
+    /// Its other arguments.
+    pub more: &'static [Argument],
     /// Largest value it can hold in bytes, if the engine itself sets one.
     pub item_size_bytes_max: Option<u64>,
-    /// The layer for the text of its argument, if one was given.
-    pub layer: fn(Option<&str>) -> Result<Layer, Objection>,
+    /// The layer for the text of its argument, if one was given, and its others by name.
+    pub layer: MakeLayer,
 }
+
+/// Judges the text of an engine's own argument, and of its others by name.
+pub type MakeLayer = fn(Option<&str>, &[(&str, &str)]) -> Result<Layer, Objection>;
 
 /// Every engine.
 pub const ENGINES: &[Engine] = &[
@@ -58,6 +66,7 @@ pub const ENGINES: &[Engine] = &[
         name: "ram",
         kind: Kind::Cache,
         argument: Argument { name: "size", value: ValueKind::Size },
+        more: &[],
         item_size_bytes_max: None,
         layer: ram,
     },
@@ -65,6 +74,7 @@ pub const ENGINES: &[Engine] = &[
         name: "sqlite",
         kind: Kind::Store,
         argument: Argument { name: "file", value: ValueKind::File },
+        more: &[],
         item_size_bytes_max: Some(999_998_976),
         layer: sqlite,
     },
@@ -72,8 +82,21 @@ pub const ENGINES: &[Engine] = &[
         name: "file",
         kind: Kind::Store,
         argument: Argument { name: "folder", value: ValueKind::File },
+        more: &[],
         item_size_bytes_max: Some(1 << 30),
         layer: file,
+    },
+    Engine {
+        name: "sql",
+        kind: Kind::Store,
+        argument: Argument { name: "container", value: ValueKind::Name },
+        more: &[
+            Argument { name: "cluster", value: ValueKind::Name },
+            Argument { name: "flush", value: ValueKind::Word(&["keep", "empty"]) },
+        ],
+        // What a row can hold depends on its columns.
+        item_size_bytes_max: None,
+        layer: sql::layer,
     },
 ];
 
@@ -83,7 +106,11 @@ pub const TIER_ARGUMENTS: &[Argument] = &[
     Argument { name: "dirty_bytes", value: ValueKind::Size },
     Argument { name: "dirty_age", value: ValueKind::Duration },
     Argument { name: "negative_ttl", value: ValueKind::Duration },
+    Argument { name: FRESH, value: ValueKind::Duration },
 ];
+
+/// How long a copy counts as what a store has that others write too.
+pub const FRESH: &str = "fresh";
 
 /// The database file of a bare `sqlite`.
 pub const SQLITE_FILE_DEFAULT: &str = "larder.db";
@@ -118,11 +145,18 @@ impl Engine {
             Kind::Cache => &[],
             Kind::Store => TIER_ARGUMENTS,
         };
-        std::iter::once(&self.argument).chain(tier)
+        // Nobody else writes the stores in the data folder.
+        let tier = tier.iter().filter(|argument| argument.name != FRESH || self.is_shared());
+        std::iter::once(&self.argument).chain(self.more).chain(tier)
+    }
+
+    /// Whether others write what the store keeps.
+    pub fn is_shared(&self) -> bool {
+        self.name == "sql"
     }
 }
 
-fn ram(size: Option<&str>) -> Result<Layer, Objection> {
+fn ram(size: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection> {
     let size_bytes = size.map(parse_size).transpose()?;
     if let Some(bytes) = size_bytes {
         check_ram_bytes(bytes)?;
@@ -144,7 +178,7 @@ pub fn check_ram_bytes(bytes: u64) -> Result<(), Objection> {
     Err(objection(format!("{bytes} bytes of RAM cannot hold items"), instead))
 }
 
-fn sqlite(file: Option<&str>) -> Result<Layer, Objection> {
+fn sqlite(file: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection> {
     let text = file.unwrap_or(SQLITE_FILE_DEFAULT);
     let advice = format!("write the name of a file inside the data folder, as in {SQLITE_FILE_DEFAULT}");
     let file = inside_the_data_folder("file", text, &advice)?;
@@ -155,7 +189,7 @@ fn sqlite(file: Option<&str>) -> Result<Layer, Objection> {
     Ok(Layer::Sqlite { file })
 }
 
-fn file(folder: Option<&str>) -> Result<Layer, Objection> {
+fn file(folder: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection> {
     let text = folder.unwrap_or(FILE_FOLDER_DEFAULT);
     let advice = format!("write the name of a folder inside the data folder, as in {FILE_FOLDER_DEFAULT}");
     let folder = inside_the_data_folder("folder", text, &advice)?;

@@ -1,6 +1,8 @@
 //! The file `larder.toml`: from its text to a [`Draft`], every mistake at its place.
 
 mod guard;
+#[cfg_attr(not(feature = "sql"), path = "file/no_sql.rs")]
+mod sql;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -46,6 +48,7 @@ const KEYS: &[Key] = &[
     Key { name: "tls_clients", example: r#"tls_clients = "required""# },
     Key { name: "tls_client_ca", example: r#"tls_client_ca = "/etc/larder/clients.pem""# },
     Key { name: "tls_version_min", example: r#"tls_version_min = "1.3""# },
+    Key { name: "sql", example: "[sql] with tables like [[sql.container]] below it" },
     Key { name: "prefix", example: "[[prefix]] with `key` and `stack` on the lines below it" },
 ];
 
@@ -196,6 +199,7 @@ impl Reader<'_> {
                 }
                 "allow_shutdown" => draft.allow_shutdown = self.boolean(name, value),
                 "prefix" => draft.prefixes = self.prefixes(value),
+                "sql" => draft.sql = self.sql(key.span(), value),
                 name if guard::KEYS.contains(&name) => self.guard(name, value, &mut draft.guard),
                 unknown => self.unknown(KEYS, unknown, key.span(), "key"),
             }

@@ -92,13 +92,22 @@ pub fn unix_mask(text: &str) -> Result<u32, Objection> {
 
 /// How long an absent key is remembered. Caches count whole seconds.
 pub fn negative_ttl(text: &str) -> Result<Duration, Objection> {
-    let ttl = parse_duration(text)?;
-    if ttl.subsec_nanos() == 0 {
-        return Ok(ttl);
+    whole_seconds(text, "to remember nothing")
+}
+
+/// How long a copy counts as fresh.
+pub fn fresh(text: &str) -> Result<Duration, Objection> {
+    whole_seconds(text, "to keep copies until they are evicted")
+}
+
+fn whole_seconds(text: &str, zero: &str) -> Result<Duration, Objection> {
+    let time = parse_duration(text)?;
+    if time.subsec_nanos() == 0 {
+        return Ok(time);
     }
     Err(objection(
         format!("`{text}` is no whole number of seconds"),
-        format!("write {}s, or 0s to remember nothing", ttl.as_secs() + 1),
+        format!("write {}s, or 0s {zero}", time.as_secs() + 1),
     ))
 }
 

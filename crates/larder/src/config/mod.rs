@@ -17,6 +17,8 @@ mod options;
 mod plan;
 mod report;
 mod service;
+#[cfg_attr(not(feature = "sql"), path = "no_sql.rs")]
+pub mod sql;
 mod stack;
 mod suggest;
 mod text;
@@ -110,7 +112,16 @@ fn read_file(file: File<'_>, report: &mut Report) -> Draft {
 fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) -> Option<Plan> {
     let is_memcached = input.program == Program::Memcached;
     let is_broken = file.is_broken;
-    let placed = choose_prefixes(input.program, file.prefixes, options.prefixes, report);
+    let mut written = file.prefixes;
+    let mut notes: Vec<_> = file.notes.into_iter().chain(options.notes).collect();
+    let mut tables = file.sql;
+    if let Some(tables) = &mut tables {
+        tables.check(options.role.as_ref(), &mut written, &mut notes, report);
+    } else if let Some(role) = &options.role {
+        sql::refuse_role(role, report);
+    }
+    let mut placed = choose_prefixes(input.program, written, options.prefixes, report);
+    sql::settle(&mut placed, tables.as_ref(), report);
     let listen = options.listen.or(file.listen);
     let metrics = options.metrics.or(file.metrics);
     check_addresses(listen.as_deref().unwrap_or_default(), metrics.as_ref(), report);
@@ -134,7 +145,6 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
     let listeners = settle_listeners(input.program, listen, &guard);
     let udp = options.udp.or(file.udp).unwrap_or_default();
     let around = guard::Around { protocol: options.service.protocol, listens_on_udp: !udp.is_empty() };
-    let mut notes: Vec<_> = file.notes.into_iter().chain(options.notes).collect();
     notes.extend(guard.unused(&listeners));
     notes.extend(open_to_forgers(&udp));
     // What a broken file does not say may stand in the part that could not be read.

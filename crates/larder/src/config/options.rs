@@ -125,6 +125,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Running")]
     pub config: Option<PathBuf>,
 
+    /// Role among those of [sql]: which prefixes to serve [default: default_role]
+    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    pub role: Option<String>,
+
     /// Worker threads [default: one for each core; as memcached 4]
     #[arg(short = 't', long, value_name = "N", help_heading = "Running", allow_negative_numbers = true)]
     pub threads: Option<String>,
@@ -218,6 +222,7 @@ pub fn read(options: &Options, program: Program, report: &mut Report) -> Draft {
     draft.metrics = reader.value("--metrics", &options.metrics, |text| parse_tcp(text, METRICS_PORT_DEFAULT));
     draft.verbosity = (options.verbose > 0).then_some(options.verbose.min(limits::VERBOSITY_MAX));
     draft.allow_shutdown = options.enable_shutdown.then_some(true);
+    draft.role = reader.value("--role", &options.role, |text| Ok(text.to_owned()));
     reader.extended(&options.extended, &mut draft);
     reader.guard(options, &mut draft);
     reader.service(options, &mut draft);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::guard::{Encryption, Guard};
 use super::service::{Process, Service};
+use super::sql::SqlTable;
 use super::units::{format_duration, format_size};
 
 /// The name under which the program was called; it decides the defaults.
@@ -135,13 +136,21 @@ pub enum Layer {
         /// store.
         folder: PathBuf,
     },
+    /// Rows of a table in a database.
+    Sql(Box<SqlTable>),
 }
 
 impl Layer {
-    /// The file or folder of a store inside [`Plan::data`]; no two stores have the same. `None`: not a store.
+    /// Whether it keeps items for good.
+    pub fn is_store(&self) -> bool {
+        !matches!(self, Layer::Ram { .. })
+    }
+
+    /// The file or folder of a store inside [`Plan::data`]; no two stores have the same. `None`: not a store, or one that
+    /// is elsewhere.
     pub fn store(&self) -> Option<&Path> {
         match self {
-            Layer::Ram { .. } => None,
+            Layer::Ram { .. } | Layer::Sql(_) => None,
             Layer::Sqlite { file: path } | Layer::File { folder: path } => Some(path),
         }
     }
@@ -154,6 +163,9 @@ pub struct Tier {
     pub write: Write,
     /// How long the cache remembers that the store has no such key, in whole seconds; `None`: not at all.
     pub negative_ttl: Option<Duration>,
+    /// How long a copy counts as what the store has, in whole seconds; zero: until it is evicted. Present exactly when
+    /// others write the store too.
+    pub fresh: Option<Duration>,
 }
 
 /// When a write to a cache over a store is acknowledged.
@@ -184,9 +196,10 @@ impl Stack {
         self.layers.last().expect("a stack has at least one layer")
     }
 
-    /// Whether its RAM is each prefix's own, so that equal stacks of two prefixes are two.
-    pub fn has_own_ram(&self) -> bool {
-        self.layers.iter().any(|layer| matches!(layer, Layer::Ram { size_bytes: Some(_) }))
+    /// Whether it is each prefix's own, so that equal stacks of two prefixes are two: its RAM is, or the rows of its keys,
+    /// which are found by what follows the prefix.
+    pub fn is_prefixs_own(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer, Layer::Ram { size_bytes: Some(_) } | Layer::Sql(_)))
     }
 
     /// Whether writes wait in RAM for the store.
@@ -196,8 +209,14 @@ impl Stack {
 
     /// What the acknowledgement of a write promises, in words.
     pub fn promise(&self) -> String {
-        if self.lowest().store().is_none() {
-            return "a write is acknowledged in RAM: items are lost when the server stops".to_owned();
+        match self.lowest() {
+            Layer::Ram { .. } => {
+                return "a write is acknowledged in RAM: items are lost when the server stops".to_owned();
+            }
+            Layer::Sql(_) => {
+                return "a write is acknowledged when the database has committed it".to_owned();
+            }
+            Layer::Sqlite { .. } | Layer::File { .. } => {}
         }
         match self.tier.as_ref().map(|tier| &tier.write) {
             None => "a write is acknowledged after fsync: it survives kill -9 and a power cut".to_owned(),
@@ -233,6 +252,13 @@ impl fmt::Display for Stack {
                     }
                     f.write_str(")")?;
                 }
+                Layer::Sql(table) => {
+                    write!(f, "sql({table}")?;
+                    if let Some(tier) = &self.tier {
+                        write!(f, "{tier}")?;
+                    }
+                    f.write_str(")")?;
+                }
             }
         }
         Ok(())
@@ -242,7 +268,16 @@ impl fmt::Display for Stack {
 /// The arguments of the store that state these settings, each after a comma.
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, ", {}, negative_ttl={}", self.write, format_duration(self.negative_ttl.unwrap_or_default()))
+        write!(
+            f,
+            ", {}, negative_ttl={}",
+            self.write,
+            format_duration(self.negative_ttl.unwrap_or_default())
+        )?;
+        match self.fresh {
+            Some(fresh) => write!(f, ", fresh={}", format_duration(fresh)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -261,8 +296,8 @@ impl fmt::Display for Write {
     }
 }
 
-/// A file's name in a stack expression, in quotes where it would otherwise mean something else.
-fn quote_if_needed(word: &str) -> String {
+/// A name in a stack expression, in quotes where it would otherwise mean something else.
+pub(super) fn quote_if_needed(word: &str) -> String {
     if super::expression::is_plain_word(word) {
         word.to_owned()
     } else if word.contains('\'') {

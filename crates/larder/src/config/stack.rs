@@ -20,6 +20,9 @@ pub const DIRTY_AGE_DEFAULT: Duration = Duration::from_secs(1);
 /// How long the cache remembers that the store has no such key.
 pub const NEGATIVE_TTL_DEFAULT: Duration = Duration::from_secs(1);
 
+/// How long a copy counts as what a table has.
+pub const FRESH_DEFAULT: Duration = Duration::from_secs(5);
+
 /// A stack with the places of its parts, for checks that see more than one expression.
 #[derive(Debug)]
 pub struct PlacedStack {
@@ -48,7 +51,7 @@ pub fn read(text: &Text, report: &mut Report) -> Option<PlacedStack> {
         return None;
     }
     let negative_ttl = reader.tier.negative_ttl.map(|(_, place)| place);
-    let tier = reader.tier(nodes.len() > 1);
+    let tier = reader.tier(nodes.len() > 1, engines.last().copied().flatten());
     let engines: Vec<_> = engines
         .into_iter()
         .zip(&nodes)
@@ -67,6 +70,7 @@ struct TierSettings {
     dirty_bytes: Option<(u64, Place)>,
     dirty_age: Option<(Duration, Place)>,
     negative_ttl: Option<(Duration, Place)>,
+    fresh: Option<(Duration, Place)>,
 }
 
 struct Reader<'a> {
@@ -90,6 +94,7 @@ impl Reader<'_> {
     fn layer(&mut self, node: &EngineNode, engine: Option<&'static Engine>) -> Option<super::plan::Layer> {
         let engine = engine?;
         let mut own: Option<&Spanned> = None;
+        let mut more: Vec<(&str, &str)> = Vec::new();
         let mut seen: Vec<(&str, &Spanned)> = Vec::new();
         for argument in &node.arguments {
             let Some(specification) = self.specification(engine, argument) else { continue };
@@ -105,12 +110,28 @@ impl Reader<'_> {
             seen.push((specification.name, &argument.value));
             if specification.name == engine.argument.name {
                 own = Some(&argument.value);
+            } else if engine.more.iter().any(|one| one.name == specification.name) {
+                if self.allows(specification, &argument.value) {
+                    more.push((specification.name, argument.value.text.as_str()));
+                }
             } else {
                 self.tier_argument(specification, &argument.value);
             }
         }
         let place = self.text.place(own.map_or(node.span.clone(), |value| value.span.clone()));
-        self.report.take(place, (engine.layer)(own.map(|value| value.text.as_str())))
+        self.report.take(place, (engine.layer)(own.map(|value| value.text.as_str()), &more))
+    }
+
+    /// Whether the argument takes the value: one that chooses from words takes no other.
+    fn allows(&mut self, argument: &engines::Argument, value: &Spanned) -> bool {
+        let ValueKind::Word(words) = argument.value else { return true };
+        let is_one = words.contains(&value.text.as_str());
+        if !is_one {
+            let place = self.text.place(value.span.clone());
+            let problem = format!("`{}` is none of what `{}` can be", value.text, argument.name);
+            self.report.push(place, problem, suggest::advice(&value.text, words.iter().copied()));
+        }
+        is_one
     }
 
     /// Which argument of the engine is meant.
@@ -126,7 +147,9 @@ impl Reader<'_> {
         if found.is_none() {
             let place = self.text.place(name.span.clone());
             let of_the_store = engines::TIER_ARGUMENTS.iter().any(|argument| argument.name == name.text);
-            let advice = if of_the_store {
+            let advice = if name.text == engines::FRESH && engine.kind == Kind::Store {
+                "remove it: only tables in a database are written by others too".to_owned()
+            } else if of_the_store {
                 format!(
                     "write `{}=` among the arguments of the store below it, as in `ram > sqlite({}=…)`",
                     name.text, name.text
@@ -183,6 +206,10 @@ impl Reader<'_> {
                 let ttl = self.report.take(place, limits::negative_ttl(&value.text));
                 self.tier.negative_ttl = ttl.map(|ttl| (ttl, place));
             }
+            (engines::FRESH, _) => {
+                let fresh = self.report.take(place, limits::fresh(&value.text));
+                self.tier.fresh = fresh.map(|fresh| (fresh, place));
+            }
             (name, _) => unreachable!("`{name}` is in TIER_ARGUMENTS but read nowhere"),
         }
     }
@@ -215,8 +242,14 @@ impl Reader<'_> {
     }
 
     /// The settings of the pair, with their defaults; without a cache above, none may be given.
-    fn tier(self, has_pair: bool) -> Option<Tier> {
-        let TierSettings { behind, is_write_refused, dirty_bytes, dirty_age, negative_ttl } = self.tier;
+    fn tier(self, has_pair: bool, store: Option<&Engine>) -> Option<Tier> {
+        let TierSettings { behind, is_write_refused, dirty_bytes, dirty_age, negative_ttl, fresh } =
+            self.tier;
+        let is_shared = store.is_some_and(Engine::is_shared);
+        if let Some((true, place)) = behind.filter(|_| is_shared) {
+            let problem = "`write=behind` is not possible over tables that others write too";
+            self.report.push(place, problem, "write `write=through`, or leave it out");
+        }
         let is_behind = behind.is_some_and(|(behind, _)| behind);
         let dirty =
             [("dirty_bytes", dirty_bytes.map(|(_, at)| at)), ("dirty_age", dirty_age.map(|(_, at)| at))];
@@ -235,6 +268,10 @@ impl Reader<'_> {
                 let problem = "`negative_ttl` has no cache above it to remember an absent key";
                 self.report.push(place, problem, "put `ram >` before the store, or remove `negative_ttl`");
             }
+            if let Some((_, place)) = fresh {
+                let problem = "`fresh` has no cache above it to keep copies";
+                self.report.push(place, problem, "put `ram >` before the store, or remove `fresh`");
+            }
             return None;
         }
         let write = if is_behind {
@@ -246,6 +283,7 @@ impl Reader<'_> {
             Write::Through
         };
         let negative_ttl = negative_ttl.map_or(NEGATIVE_TTL_DEFAULT, |(ttl, _)| ttl);
-        Some(Tier { write, negative_ttl: Some(negative_ttl).filter(|ttl| !ttl.is_zero()) })
+        let fresh = is_shared.then(|| fresh.map_or(FRESH_DEFAULT, |(fresh, _)| fresh));
+        Some(Tier { write, negative_ttl: Some(negative_ttl).filter(|ttl| !ttl.is_zero()), fresh })
     }
 }

@@ -26,6 +26,8 @@ mod reload;
 mod resting;
 mod statistics;
 mod suites;
+#[cfg(feature = "sql")]
+mod tables;
 mod time;
 mod warming;
 mod watchers;

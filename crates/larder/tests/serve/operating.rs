@@ -156,7 +156,7 @@ fn a_stop_takes_no_answer_away() {
 }
 
 /// One request over HTTP: the status line, and everything after the head.
-fn fetch(address: SocketAddr, path: &str) -> (String, String) {
+pub fn fetch(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -169,12 +169,17 @@ fn fetch(address: SocketAddr, path: &str) -> (String, String) {
 fn with_metrics(data: &Path) -> (Server, SocketAddr) {
     let launch = Launch::new("ram > sqlite", data).args(["--metrics", "127.0.0.1:0", "-v"]);
     let server = launch.start();
-    let address = until("the log to say where metrics are", || {
+    let address = metrics_of(&server);
+    (server, address)
+}
+
+/// Where a server serves metrics; it logs what changes.
+pub fn metrics_of(server: &Server) -> SocketAddr {
+    until("the log to say where metrics are", || {
         let log = server.log();
         let (_, rest) = log.split_once("http://")?;
         rest.split_once('/')?.0.parse().ok()
-    });
-    (server, address)
+    })
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod options;
 mod random;
 mod report;
 mod stacks;
+#[cfg(feature = "sql")]
+mod tables;
 mod units;
 
 use std::path::Path;

@@ -86,7 +86,7 @@ fn stacks() -> impl Strategy<Value = Stack> {
         dirty_age_max: Duration::from_millis(millis),
     });
     let tier = (prop_oneof![Just(Write::Through), behind], prop::option::of(1..=31_622_400_u64))
-        .prop_map(|(write, ttl)| Tier { write, negative_ttl: ttl.map(Duration::from_secs) });
+        .prop_map(|(write, ttl)| Tier { write, negative_ttl: ttl.map(Duration::from_secs), fresh: None });
     prop_oneof![
         ram.clone().prop_map(|ram| Stack { layers: vec![ram], tier: None }),
         store.clone().prop_map(|store| Stack { layers: vec![store], tier: None }),

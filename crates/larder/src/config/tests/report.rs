@@ -40,7 +40,7 @@ fn tabs_and_wide_characters_keep_the_mark_in_place() {
          write `name = value` lines, with texts in quotes\n  1 | data = 'ä\u{fffd}'\n    |          ^\n\
          larder.toml:2:1: unknown key `booo`; known are `listen`, `udp`, `unix_mask`, `data`, `memory`, `threads`, \
          `connections`, `item_size_max`, `requests_per_turn`, `idle_timeout`, `metrics`, `verbosity`, \
-         `allow_shutdown`, `passwords`, `sasl_passwords`, `tls`, `tls_certificate`, `tls_key`, `tls_clients`, `tls_client_ca`, `tls_version_min`, `prefix`\n  2 | booo = 1\n    | ^^^^\n",
+         `allow_shutdown`, `passwords`, `sasl_passwords`, `tls`, `tls_certificate`, `tls_key`, `tls_clients`, `tls_client_ca`, `tls_version_min`, `sql`, `prefix`\n  2 | booo = 1\n    | ^^^^\n",
     );
 }
 

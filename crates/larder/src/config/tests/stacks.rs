@@ -35,7 +35,7 @@ fn check_means(expression: &str, expected: &str) {
 #[test]
 fn expressions_become_layers() {
     let sqlite = |file: &str| Layer::Sqlite { file: PathBuf::from(file) };
-    let through = Tier { write: Write::Through, negative_ttl: Some(Duration::from_secs(1)) };
+    let through = Tier { write: Write::Through, negative_ttl: Some(Duration::from_secs(1)), fresh: None };
     let behind = Write::Behind { dirty_bytes_max: 1_000_000, dirty_age_max: Duration::from_millis(50) };
     let cases = [
         ("ram", vec![Layer::Ram { size_bytes: None }], None),
@@ -45,7 +45,7 @@ fn expressions_become_layers() {
         (
             "ram(1g) > sqlite(users.db, write=behind, dirty_bytes=1MB, dirty_age=50ms, negative_ttl=0s)",
             vec![Layer::Ram { size_bytes: Some(1 << 30) }, sqlite("users.db")],
-            Some(Tier { write: behind, negative_ttl: None }),
+            Some(Tier { write: behind, negative_ttl: None, fresh: None }),
         ),
     ];
     for (expression, layers, tier) in cases {
@@ -138,7 +138,7 @@ fn unknown_names() {
         "1: unknown engine `rma`; write `ram`\n7: unknown engine `sqlit`; write `sqlite`",
     );
     check_refused("RAM", "1: unknown engine `RAM`; write `ram`");
-    check_refused("postgres", "1: unknown engine `postgres`; known are `ram`, `sqlite`, `file`");
+    check_refused("postgres", "1: unknown engine `postgres`; known are `ram`, `sqlite`, `file`, `sql`");
     check_refused("ram(siz=1MiB)", "5: `ram` has no argument `siz`; write `size`");
     check_refused(
         "ram > sqlite(dirty-age=1s)",
