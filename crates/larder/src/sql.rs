@@ -1,13 +1,15 @@
-//! `larder sql check` and `larder sql explain`: what the `[sql]` part of a configuration file means on the live tables.
+//! `larder sql check` and `larder sql explain`: what a configuration file means on the live tables.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Subcommand;
-use larder_sql::Checked;
-use larder_sql::model::Model;
+use larder_sql::{Checked, Served};
+
+use crate::cli;
+use crate::config::{Layer, Options, Plan, Program};
 
 /// What can be asked about tables.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -41,30 +43,31 @@ pub fn run(command: &Sql) -> ExitCode {
     }
 }
 
-/// The `[sql]` part of a file.
-fn model(file: &Path) -> anyhow::Result<Model> {
-    let name = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("{name}: cannot read it"))?;
-    let mut table: toml::Table = text.parse().with_context(|| name.to_string())?;
-    let Some(part) = table.remove("sql") else {
-        bail!("{name}: there is no [sql] in it; write [[sql.cluster]] and [[sql.container]]");
-    };
-    part.try_into::<Model>().with_context(|| format!("{name}: [sql]"))
-}
-
-fn checked(file: &Path) -> anyhow::Result<Checked> {
-    let checked = larder_sql::check(&model(file)?);
+/// The tables that the stacks of a file name, against the live ones; findings go to standard error.
+fn checked(file: &Path) -> anyhow::Result<(Plan, Checked)> {
+    let options = Options { config: Some(file.to_owned()), ..Options::default() };
+    let plan = cli::load(&options, Program::Larder)?;
+    let mut served = Vec::new();
+    for prefix in &plan.prefixes {
+        let Layer::Sql(table) = prefix.stack.lowest() else { continue };
+        let meaning = table.meaning();
+        served.push(Served { prefix: &prefix.key, container: &meaning.container, cluster: &meaning.cluster });
+    }
+    if served.is_empty() {
+        bail!("{}: no stack of it keeps items in a table; write `stack = \"sql(NAME)\"`", file.display());
+    }
+    let checked = larder_sql::check(&served);
     for finding in &checked.findings {
         eprintln!("{finding}");
     }
-    Ok(checked)
+    Ok((plan, checked))
 }
 
 fn check(file: &Path) -> anyhow::Result<()> {
-    let checked = checked(file)?;
+    let (_, checked) = checked(file)?;
     for (prefix, plan) in &checked.prefixes {
         let keys: Vec<&str> = plan.keys.iter().map(|mapped| mapped.column.name.as_str()).collect();
-        println!("prefix \"{}\": {} by {}", prefix.prefix, plan.table, keys.join(", "));
+        println!("prefix \"{prefix}\": {} by {}", plan.table, keys.join(", "));
     }
     if !checked.is_sound() {
         bail!("{}: the containers do not fit their tables", file.display());
@@ -73,18 +76,17 @@ fn check(file: &Path) -> anyhow::Result<()> {
 }
 
 fn explain(file: &Path, key: &str) -> anyhow::Result<()> {
-    let checked = checked(file)?;
-    let Some((prefix, plan, suffix)) = checked.of_key(key.as_bytes()) else {
-        bail!("no prefix of {} sends the key `{key}` to a table", file.display());
+    let (configured, checked) = checked(file)?;
+    let routed = configured.serving(key);
+    let Some((prefix, plan)) = checked.prefixes.iter().find(|(prefix, _)| *prefix == routed.key) else {
+        bail!("the key `{key}` is kept by {}, which is no table that can be used", routed.stack);
     };
+    let suffix = &key.as_bytes()[prefix.len()..];
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let Some(explained) = larder_sql::explain(plan, suffix, u32::try_from(now).unwrap_or(u32::MAX)) else {
         bail!("the key `{key}` does not fit container {}: no row can have it", plan.container.name);
     };
-    println!(
-        "key \"{key}\": prefix \"{}\", container {}, table {}",
-        prefix.prefix, plan.container.name, plan.table
-    );
+    println!("key \"{key}\": prefix \"{prefix}\", container {}, table {}", plan.container.name, plan.table);
     for one in explained {
         println!("{}", one.command);
         for statement in one.statements {

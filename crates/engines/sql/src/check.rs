@@ -1,18 +1,31 @@
-//! A whole model against its live databases, for `larder sql check` and `larder sql explain`.
+//! What a configuration serves against its live databases, for `larder sql check` and `larder sql explain`.
+
+use std::collections::HashSet;
 
 use crate::cluster::OpenError;
 use crate::describe;
 use crate::driver::Target;
-use crate::model::{Fault, Finding, Model, Prefix};
+use crate::model::{Cluster, Container, Fault, Finding};
 use crate::plan::{self, Plan};
+
+/// A prefix whose items are rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// How the keys begin.
+    pub prefix: &'a str,
+    /// Which table and columns.
+    pub container: &'a Container,
+    /// Where the table is.
+    pub cluster: &'a Cluster,
+}
 
 /// What a check found.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// Faults and warnings.
     pub findings: Vec<Finding>,
-    /// The prefixes of the server's role that use tables, with their plans, as far as they have one.
-    pub prefixes: Vec<(Prefix, Plan)>,
+    /// The prefixes with their plans, as far as they have one.
+    pub prefixes: Vec<(String, Plan)>,
 }
 
 impl Checked {
@@ -20,27 +33,14 @@ impl Checked {
     pub fn is_sound(&self) -> bool {
         self.findings.iter().all(|finding| finding.fault == Fault::Warning)
     }
-
-    /// The prefix that takes a key, with its plan and what follows it in the key: the longest that matches.
-    pub fn of_key<'c, 'k>(&'c self, key: &'k [u8]) -> Option<(&'c Prefix, &'c Plan, &'k [u8])> {
-        let matching = self.prefixes.iter().filter_map(|(prefix, plan)| {
-            key.strip_prefix(prefix.prefix.as_bytes()).map(|suffix| (prefix, plan, suffix))
-        });
-        matching.max_by_key(|(prefix, ..)| prefix.prefix.len())
-    }
 }
 
-/// Checks a model by itself, then each prefix of its role against the live table. Blocks for the databases.
+/// Checks each prefix against the live table. Blocks for the databases.
 ///
 /// A database that cannot be reached is a finding like any other.
-pub fn check(model: &Model) -> Checked {
-    let mut checked = Checked { findings: model.check(), prefixes: Vec::new() };
-    if !checked.is_sound() {
-        return checked;
-    }
-    for prefix in model.own_prefixes() {
-        let container = prefix.container.as_deref().and_then(|name| model.container(name));
-        let (Some(container), Some(cluster)) = (container, model.cluster_of(prefix)) else { continue };
+pub fn check(served: &[Served<'_>]) -> Checked {
+    let mut checked = Checked::default();
+    for Served { prefix, container, cluster } in served {
         let plan = Target::of(cluster).map_err(OpenError::Target).and_then(|target| {
             let definition = describe::definition(&target, container)?;
             plan::make(container, target.product, &definition).map_err(OpenError::Findings)
@@ -48,17 +48,16 @@ pub fn check(model: &Model) -> Checked {
         match plan {
             Ok((plan, warnings)) => {
                 checked.findings.extend(warnings);
-                checked.prefixes.push((prefix.clone(), plan));
+                checked.prefixes.push(((*prefix).to_owned(), plan));
             }
             Err(OpenError::Findings(findings)) => checked.findings.extend(findings),
             Err(other) => {
-                let text = format!("prefix `{}`: {other}", prefix.prefix);
-                checked.findings.push(Finding::new(Fault::Table, text));
+                checked.findings.push(Finding::new(Fault::Table, format!("prefix `{prefix}`: {other}")))
             }
         }
     }
     // Two prefixes on one container have the same faults.
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     checked.findings.retain(|finding| seen.insert(finding.text.clone()));
     checked
 }

@@ -38,7 +38,7 @@ pub mod stored;
 mod table;
 pub mod types;
 
-pub use check::{Checked, check};
+pub use check::{Checked, Served, check};
 pub use cluster::{Cluster, ContainerSettings, OpenError};
 pub use describe::definition;
 pub use engine::SqlEngine;

@@ -106,8 +106,8 @@ impl Plan {
         moved.collect()
     }
 
-    /// The prefix that takes the keys beginning with `key` that no longer prefix takes.
-    fn serving(&self, key: &str) -> &Prefix {
+    /// The prefix that takes the key, and those beginning with it that no longer prefix takes.
+    pub fn serving(&self, key: &str) -> &Prefix {
         let fits = self.prefixes.iter().filter(|prefix| key.starts_with(&prefix.key));
         fits.max_by_key(|prefix| prefix.key.len()).expect("a plan has a prefix that takes all other keys")
     }

@@ -47,6 +47,11 @@ impl Configured {
         Configured { server, file, _folder: folder }
     }
 
+    #[cfg(feature = "sql")]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Writes the file, sends SIGHUP and waits until the log says what became of it.
     pub fn reload(&self, text: &str, said: &str) {
         std::fs::write(&self.file, text).unwrap();

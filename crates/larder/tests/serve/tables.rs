@@ -11,6 +11,7 @@ use std::thread;
 
 use crate::operating::{fetch, metrics_of};
 use crate::reload::Configured;
+use crate::support::Launch;
 use crate::support::client::Client;
 use crate::support::outside::{is_left_out, run};
 use crate::support::wait::until;
@@ -163,6 +164,16 @@ fn rows_are_items(kind: Kind) {
     let line = configured.server.start_line();
     assert!(line.contains("data in database tables") && line.contains("ram > sql"), "{line}");
     let mut client = configured.server.connect();
+    let sql = |words: &[&str]| {
+        let output = Launch::bare().args(["sql"]).args(words).output();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let file = configured.file().to_str().unwrap();
+    let checked = sql(&["check", file]);
+    assert!(checked.contains("prefix \"user:\"") && checked.contains("prefix \"count:\""), "{checked}");
+    let explained = sql(&["explain", file, "user:anna"]);
+    assert!(explained.contains("SELECT") && explained.contains("users"), "{explained}");
 
     // What a client of memcached writes is a row, with the default of a column that is not mapped.
     client.ask("set user:anna 7 0 4\r\nAnna\r\n", "STORED\r\n");
@@ -375,8 +386,7 @@ fn a_table_that_does_not_fit_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("larder.toml");
         std::fs::write(&file, text).unwrap();
-        let launch =
-            crate::support::Launch::bare().arg("--config").arg(&file).arg("--data").arg(folder.path());
+        let launch = Launch::bare().arg("--config").arg(&file).arg("--data").arg(folder.path());
         let refusal = launch.refusal();
         assert!(refusal.contains(said), "{refusal}");
     }
