@@ -7,8 +7,8 @@
  *
  * Not yet. A function that would have to wait (for a disk, for a network) may start the work elsewhere and answer
  * ENGINE_EWOULDBLOCK. The connection rests until some thread of the engine calls notify_io_complete() with its cookie;
- * then the server calls the function again with the same arguments. get, allocate, store, remove, arithmetic, get_stats,
- * flush and unknown_command may do so.
+ * then the server calls the function again with the same arguments. These may do so: get, allocate, store, remove,
+ * arithmetic, get_stats, flush and unknown_command.
  *
  * Items. allocate() and get() hand out a reference, which the server gives back by release(), exactly once. Until the
  * first store() the server writes the value's bytes, afterwards nobody does: a store of another value is another item.
@@ -101,8 +101,8 @@ typedef struct engine_interface_v1 {
     /*
      * Required. Puts an item in under its key, and its new CAS in `cas`. The CAS to compare with is the item's own, set
      * by item_set_cas(); 0 is none. ADD, REPLACE, APPEND, PREPEND answer ENGINE_NOT_STORED where the key is there or
-     * is not; CAS answers ENGINE_KEY_ENOENT without an item and ENGINE_KEY_EEXISTS for another CAS, which is what any
-     * store with a CAS of its own answers.
+     * is not; CAS answers ENGINE_KEY_ENOENT where there is no item and ENGINE_KEY_EEXISTS where it has another CAS, as
+     * do APPEND and PREPEND with a CAS.
      */
     ENGINE_ERROR_CODE (*store)(ENGINE_HANDLE *handle, const void *cookie, item *it, uint64_t *cas,
                                ENGINE_STORE_OPERATION operation MEMCACHED_VBUCKET_ARGUMENT);

@@ -97,8 +97,8 @@ static inline struct stored **bucket_of(struct items *items, uint64_t hash)
 }
 
 /* An item nobody else knows, with one reference. Null: out of memory. */
-static inline struct stored *items_make(struct items *items, const void *key, size_t nkey, size_t nbytes, uint32_t flags,
-                                        rel_time_t exptime)
+static inline struct stored *items_make(struct items *items, const void *key, size_t nkey, size_t nbytes,
+                                        uint32_t flags, rel_time_t exptime)
 {
     struct stored *it = malloc(sizeof *it + nkey + nbytes);
     if (it == NULL) {
@@ -288,8 +288,8 @@ struct sum {
     rel_time_t exptime;
 };
 
-static inline ENGINE_ERROR_CODE items_arithmetic(struct items *items, const void *key, size_t nkey, const struct sum *sum,
-                                                 uint64_t *cas, uint64_t *result)
+static inline ENGINE_ERROR_CODE items_arithmetic(struct items *items, const void *key, size_t nkey,
+                                                 const struct sum *sum, uint64_t *cas, uint64_t *result)
 {
     uint64_t hash = hash_of(key, nkey);
     ENGINE_ERROR_CODE outcome = ENGINE_SUCCESS;

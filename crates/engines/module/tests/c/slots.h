@@ -77,8 +77,8 @@ static inline ENGINE_ERROR_CODE base_allocate(ENGINE_HANDLE *handle, const void 
     return *out == NULL ? ENGINE_ENOMEM : ENGINE_SUCCESS;
 }
 
-static inline ENGINE_ERROR_CODE base_remove(ENGINE_HANDLE *handle, const void *cookie, const void *key, const size_t nkey,
-                                            uint64_t cas, uint16_t vbucket)
+static inline ENGINE_ERROR_CODE base_remove(ENGINE_HANDLE *handle, const void *cookie, const void *key,
+                                            const size_t nkey, uint64_t cas, uint16_t vbucket)
 {
     (void)handle;
     (void)cookie;
@@ -156,8 +156,8 @@ static inline bool is_group(const char *stat_key, int nkey, const char *name)
     return (size_t)nkey == strlen(name) && memcmp(stat_key, name, (size_t)nkey) == 0;
 }
 
-static inline ENGINE_ERROR_CODE base_get_stats(ENGINE_HANDLE *handle, const void *cookie, const char *stat_key, int nkey,
-                                               ADD_STAT add_stat)
+static inline ENGINE_ERROR_CODE base_get_stats(ENGINE_HANDLE *handle, const void *cookie, const char *stat_key,
+                                               int nkey, ADD_STAT add_stat)
 {
     (void)handle;
     if (!is_group(stat_key, nkey, NULL)) {
@@ -246,6 +246,13 @@ static inline bool base_get_item_info(ENGINE_HANDLE *handle, const void *cookie,
 MEMCACHED_PUBLIC_API
 ENGINE_ERROR_CODE create_instance(uint64_t interface, GET_SERVER_API get_server_api, ENGINE_HANDLE **handle)
 {
+#ifdef REFUSES
+    return ENGINE_ENOTSUP;
+#endif
+#ifdef NULL_HANDLE
+    *handle = NULL;
+    return ENGINE_SUCCESS;
+#endif
     engine.server = get_server_api();
     if (interface != 1 || engine.server == NULL) {
         return ENGINE_ENOTSUP;
