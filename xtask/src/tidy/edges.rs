@@ -20,6 +20,11 @@ const RULES: &[Rule] = &[
     Rule { folder: "crates/engine", may_know: MayKnow::Only(&[]) },
     Rule { folder: "crates/protocol", may_know: MayKnow::Only(&[]) },
     Rule { folder: "crates/server", may_know: MayKnow::Only(&["larder-engine", "larder-protocol"]) },
+    Rule { folder: "crates/engines/module/utilities", may_know: MayKnow::Only(&[]) },
+    Rule {
+        folder: "crates/engines/module",
+        may_know: MayKnow::Only(&["larder-engine", "larder-module-utilities"]),
+    },
     Rule { folder: "crates/engines/*", may_know: MayKnow::Only(&["larder-engine"]) },
     Rule { folder: "crates/larder", may_know: MayKnow::Everything },
     Rule { folder: "bench", may_know: MayKnow::Only(&["larder-protocol"]) },
