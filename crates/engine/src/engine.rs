@@ -97,6 +97,9 @@ pub trait StatsSink {
     }
 }
 
+/// Names and values of statistics that may come later, each of one line.
+pub type StatLines = Vec<(String, String)>;
+
 /// Puts a word before each name, so that the engines of a stack can be told apart.
 pub struct PrefixedStats<'a> {
     /// Where the lines go.
@@ -254,7 +257,7 @@ pub trait Engine: Send + Sync + 'static {
     fn stats(&self, sink: &mut dyn StatsSink);
 
     /// Statistics of a group only this engine knows (`stats GROUP`). `Unsupported`: it knows none of that name.
-    fn stats_group(&self, _context: &Context<'_>, _group: &[u8], _sink: &mut dyn StatsSink) -> Reply<()> {
+    fn stats_group(&self, _context: &Context<'_>, _group: &[u8]) -> Reply<StatLines> {
         Reply::failed(ErrorKind::Unsupported)
     }
 

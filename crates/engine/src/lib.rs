@@ -70,7 +70,7 @@ pub mod time;
 
 pub use cache::{Cache, Fill, FillContent, Lookup, Otherwise};
 pub use context::{Connection, Context, Worker};
-pub use engine::{Coming, Description, Engine, MemoryUse, Ordering, PrefixedStats, StatsSink};
+pub use engine::{Coming, Description, Engine, MemoryUse, Ordering, PrefixedStats, StatLines, StatsSink};
 pub use error::{EngineError, ErrorKind};
 pub use item::{Found, Item, Token, Value};
 pub use items::{Items, ItemsEngine};

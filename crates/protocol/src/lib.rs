@@ -39,7 +39,7 @@ pub use request::{
     Lookup, LruCommand, Request, Sasl, ShutdownMode, SlabsCommand, Store, StoreMode, TooLarge, Touch,
     WatchStreams,
 };
-pub use response::{Debug, Hit, Number, Response, Stored, Ttl, Value};
+pub use response::{Debug, Hit, Number, Raw, Response, Stored, Ttl, Value};
 pub use skim::{Skimmed, skim};
 
 /// The longest key, in bytes, in every protocol; for a base64 key it bounds the decoded key.

@@ -116,6 +116,10 @@ trait Rebase<'to> {
             Command::MetaDebug { key } => Command::MetaDebug { key: self.bytes(key) },
             Command::Admin(admin) => Command::Admin(self.admin(admin)),
             Command::Sasl(sasl) => Command::Sasl(self.sasl(sasl)),
+            Command::Raw { key, packet } => {
+                let (key, packet) = (self.bytes(key), self.bytes(packet));
+                Command::Raw { key, packet }
+            }
             Command::Flush { delay } => Command::Flush { delay },
             Command::Version => Command::Version,
             Command::Verbosity { level } => Command::Verbosity { level },

@@ -73,6 +73,14 @@ pub enum Command<'a> {
     Admin(Admin<'a>),
     /// SASL authentication, binary protocol only. Where it is off: `ProtocolError::UnknownCommand`.
     Sasl(Sasl<'a>),
+    /// A packet of an opcode that is not the protocol's; an engine may know it. Answer with any number of `Raw`, otherwise
+    /// `ProtocolError::UnknownCommand`.
+    Raw {
+        /// Its key, maybe empty.
+        key: &'a [u8],
+        /// All of it: header, extras, key and value.
+        packet: &'a [u8],
+    },
     /// The request was wrong: answer `Error` with this. The decoder has dealt with any data that followed.
     Invalid(ProtocolError),
 }

@@ -55,6 +55,8 @@ pub enum Response<'a> {
     Debug(Debug),
     /// A line of its own, without line end (administration). It must not contain CR or LF.
     Line(&'a [u8]),
+    /// An engine's own answer to a packet that only it knows.
+    Raw(Raw<'a>),
     /// The names of the SASL mechanisms, with spaces between.
     SaslMechanisms(&'a str),
     /// SASL authentication succeeded.
@@ -173,6 +175,23 @@ pub struct Number {
     pub ttl: Ttl,
     /// Seconds left before the command's touch; the same as `ttl` where there was none.
     pub ttl_before: Ttl,
+}
+
+/// An engine's own answer to a packet. Opcode and opaque are those of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw<'a> {
+    /// The status of the binary protocol.
+    pub status: u16,
+    /// The field for the data type.
+    pub data_type: u8,
+    /// The field for the CAS.
+    pub cas: u64,
+    /// At most 255 bytes.
+    pub extras: &'a [u8],
+    /// At most 65535 bytes.
+    pub key: &'a [u8],
+    /// The value.
+    pub body: &'a [u8],
 }
 
 /// An item's attributes (`me`).

@@ -159,7 +159,7 @@ fn stack<'t, 'k>(
 }
 
 /// Answers an engine's error, and counts it.
-fn fail(
+pub(crate) fn fail(
     turn: &Turn<'_>,
     form: &Form<'_>,
     error: &larder_engine::EngineError,

@@ -5,10 +5,10 @@
 
 use std::fmt::{Display, Write};
 
-use larder_engine::{MemoryUse, StatsSink};
+use larder_engine::{EngineError, ErrorKind, MemoryUse, Operation, Reply, StatLines, StatsSink};
 use larder_protocol::{Form, ProtocolError, Response};
 
-use crate::command::{Turn, engines};
+use crate::command::{Close, Turn, engines, fail};
 use crate::connection::output::Output;
 
 mod classes;
@@ -17,8 +17,8 @@ mod guarded;
 mod own;
 mod settings;
 
-/// Answers `stats [argument]`.
-pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mut Output) {
+/// Answers `stats [argument]`. `false`: there is no such group here; an engine may know it.
+pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mut Output) -> bool {
     let mut lines = Lines { form, out, text: String::new(), left_out: &[] };
     match argument {
         b"" => {
@@ -33,19 +33,101 @@ pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mu
         b"reset" => {
             turn.shared().reset_counters();
             out.answer(form, &Response::Reset);
-            return;
+            return true;
         }
         _ => match argument.strip_prefix(b"detail") {
             Some(rest) if rest.is_empty() || rest[0] == b' ' => {
-                return detail(turn, form, rest.trim_ascii(), out);
+                detail(turn, form, rest.trim_ascii(), out);
+                return true;
             }
-            _ => {
-                out.answer(form, &Response::Error(ProtocolError::UnknownCommand));
-                return;
-            }
+            _ => return false,
         },
     }
     out.answer(form, &Response::StatEnd);
+    true
+}
+
+/// Groups that are memcached's; no engine is asked for one of them.
+const RESERVED_GROUPS: [&[u8]; 3] = [b"aggregate", b"connections", b"conns"];
+
+/// Asks the engines for a group that is none of the server's; an answer later, or one at once.
+pub(crate) fn ask_engines(turn: &Turn<'_>, group: &[u8]) -> Reply<StatLines> {
+    let is_reserved = RESERVED_GROUPS.contains(&group) || group.starts_with(b"cachedump");
+    if is_reserved {
+        return Reply::failed(ErrorKind::Unsupported);
+    }
+    let mut answers = Vec::new();
+    let mut waits = false;
+    for engine in engines(turn.routes) {
+        let reply = engine.stats_group(&turn.context(), group);
+        waits |= matches!(reply, Reply::Pending(_));
+        answers.push(reply);
+    }
+    let mut gathered = Gathered::default();
+    if !waits {
+        for answer in answers {
+            if let Reply::Ready(answer) = answer {
+                gathered.take(answer);
+            }
+        }
+        return Reply::Ready(gathered.finish());
+    }
+    Reply::Pending(Operation::driven(&turn.state.worker, async move {
+        for answer in answers {
+            gathered.take(match answer {
+                Reply::Ready(answer) => answer,
+                Reply::Pending(operation) => operation.await,
+            });
+        }
+        gathered.finish()
+    }))
+}
+
+/// What the engines said of a group.
+#[derive(Default)]
+struct Gathered {
+    lines: Option<StatLines>,
+    error: Option<EngineError>,
+}
+
+impl Gathered {
+    fn take(&mut self, answer: Result<StatLines, EngineError>) {
+        match answer {
+            Ok(lines) => self.lines.get_or_insert_default().extend(lines),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => self.error = self.error.take().or(Some(error)),
+        }
+    }
+
+    fn finish(self) -> Result<StatLines, EngineError> {
+        match (self.error, self.lines) {
+            (Some(error), _) => Err(error),
+            (None, Some(lines)) => Ok(lines),
+            (None, None) => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// Writes what the engines said of a group.
+pub(crate) fn tell_group(
+    turn: &Turn<'_>,
+    form: &Form<'_>,
+    answer: Result<StatLines, EngineError>,
+    out: &mut Output,
+) -> Result<(), Close> {
+    match answer {
+        Ok(stats) => {
+            let mut lines = Lines { form, out, text: String::new(), left_out: &[] };
+            stats.iter().for_each(|(name, value)| lines.stat(name, value));
+            out.answer(form, &Response::StatEnd);
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            out.answer(form, &Response::Error(ProtocolError::UnknownCommand));
+            Ok(())
+        }
+        Err(error) => fail(turn, form, &error, out),
+    }
 }
 
 /// Answers `stats detail on|off|dump`.

@@ -8,7 +8,8 @@ use larder_engine::engine::RawResponse;
 use larder_engine::{
     Arithmetic, Cache, Coming, Context, Delete, Deleted, Description, Durability, Engine, EngineError,
     ErrorKind, Expiry, Flushed, Get, GetReply, Key, ManySink, MemoryUse, Mode, Number, Observer, Reply,
-    ScanOrder, ScanPage, Scope, Services, Sink, StatsSink, Store, Stored, Timestamp, Touched, Writer,
+    ScanOrder, ScanPage, Scope, Services, Sink, StatLines, StatsSink, Store, Stored, Timestamp, Touched,
+    Writer,
 };
 
 use crate::behind::{Behind, LeftOver};
@@ -300,8 +301,8 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
         self.core.store.stats(&mut PrefixedStats { sink, prefix: "store:" });
     }
 
-    fn stats_group(&self, context: &Context<'_>, group: &[u8], sink: &mut dyn StatsSink) -> Reply<()> {
-        self.core.store.stats_group(context, group, sink)
+    fn stats_group(&self, context: &Context<'_>, group: &[u8]) -> Reply<StatLines> {
+        self.core.store.stats_group(context, group)
     }
 
     fn reset_stats(&self) {

@@ -148,9 +148,7 @@ impl Decoder {
         }
         let value_bytes = body_bytes - before_value;
         let Some(shape) = shape(header.opcode) else {
-            let command = Command::Invalid(ProtocolError::UnknownCommand);
-            let request = Request { command, form: header.form() };
-            return self.refuse(input, request, HEADER_BYTES, u64::from(header.body_bytes));
+            return self.foreign_packet(input, &header, body_bytes);
         };
         if !shape.fits(&header, value_bytes) {
             return close(&header, ProtocolError::InvalidArguments);
@@ -167,6 +165,22 @@ impl Decoder {
         }
         let command = command(&header, extras, key, value);
         Decoded::Request { request: Request { command, form: header.form() }, consumed }
+    }
+
+    /// A packet of an unknown opcode: whole, for whoever knows it, or skipped where it is too large for that.
+    fn foreign_packet<'a>(&mut self, input: &'a [u8], header: &Header, body_bytes: usize) -> Decoded<'a> {
+        let form = header.form();
+        let is_short = body_bytes <= self.limits.value_bytes_inline_max as usize;
+        if !is_short || header.key_bytes > KEY_BYTES_MAX {
+            let command = Command::Invalid(ProtocolError::UnknownCommand);
+            return self.refuse(input, Request { command, form }, HEADER_BYTES, u64::from(header.body_bytes));
+        }
+        let consumed = HEADER_BYTES + body_bytes;
+        let Some(packet) = input.get(..consumed) else {
+            return Decoded::Incomplete { input_bytes_min: consumed };
+        };
+        let key = &packet[HEADER_BYTES + header.extras_bytes..][..header.key_bytes];
+        Decoded::Request { request: Request { command: Command::Raw { key, packet }, form }, consumed }
     }
 
     /// A packet that is not wholly there.

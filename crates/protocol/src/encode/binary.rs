@@ -91,6 +91,11 @@ pub(super) fn encode(form: BinaryForm, response: &Response<'_>, out: &mut Vec<u8
             put_head(form, failure_status(failure.kind), &[], &[], text.len(), 0, out);
             put_printable(text, out);
         }
+        Response::Raw(raw) => {
+            let start = out.len();
+            put_packet(form, raw.status, raw.extras, raw.key, raw.body, raw.cas, out);
+            out[start + 5] = raw.data_type;
+        }
         // Never the answer to a packet.
         Response::End | Response::Debug(_) | Response::Line(_) => {}
     }

@@ -58,7 +58,10 @@ pub(super) fn encode(form: &MetaForm<'_>, response: &Response<'_>, out: &mut Vec
         // Never the answer to a meta command.
         Response::End | Response::Touched | Response::Ok | Response::Quit | Response::Reset => {}
         Response::Stat { .. } | Response::StatEnd | Response::Version(_) | Response::Line(_) => {}
-        Response::SaslMechanisms(_) | Response::Authenticated | Response::AuthContinue(_) => {}
+        Response::SaslMechanisms(_)
+        | Response::Authenticated
+        | Response::AuthContinue(_)
+        | Response::Raw(_) => {}
     }
     false
 }

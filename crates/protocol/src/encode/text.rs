@@ -85,7 +85,7 @@ fn rare(response: &Response<'_>, out: &mut Vec<u8>) {
             return;
         }
         Response::Debug(_) | Response::SaslMechanisms(_) => return,
-        Response::Authenticated | Response::AuthContinue(_) => return,
+        Response::Authenticated | Response::AuthContinue(_) | Response::Raw(_) => return,
     };
     put_line(line, out);
 }

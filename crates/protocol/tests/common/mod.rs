@@ -176,6 +176,10 @@ pub fn check_limits(request: &Request<'_>, limits: &Limits) {
         Command::Arithmetic(change) => check_key(change.key),
         Command::Touch(touch) => check_key(touch.key),
         Command::MetaDebug { key } => check_key(key),
+        Command::Raw { key, packet } => {
+            assert!(key.len() <= larder_protocol::KEY_BYTES_MAX);
+            assert!(packet.len() <= 24 + limits.value_bytes_inline_max as usize);
+        }
         Command::Invalid(error) => {
             assert!(error != ProtocolError::UnknownCommand || !matches!(request.form, Form::Meta(_)));
         }

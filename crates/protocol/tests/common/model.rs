@@ -99,7 +99,7 @@ impl Model {
             Command::Admin(Admin::Slabs(SlabsCommand::Reassign)) => {
                 Response::Error(ProtocolError::SlabReassignmentDisabled)
             }
-            Command::Admin(Admin::DebugTime(_)) | Command::Sasl(_) => {
+            Command::Admin(Admin::DebugTime(_)) | Command::Sasl(_) | Command::Raw { .. } => {
                 Response::Error(ProtocolError::UnknownCommand)
             }
             Command::Admin(_) => Response::Ok,

@@ -1,9 +1,10 @@
 //! Commands without a key. Each is a barrier: every earlier request of the connection has been answered.
 
-use larder_engine::{ClockChange, Context, Engine, Operation, Reply, Scope, Timestamp};
+use larder_engine::engine::RawResponse;
+use larder_engine::{ClockChange, Context, Engine, EngineError, Operation, Reply, Scope, Timestamp};
 use larder_protocol::{
-    Admin, Command, CrawlerCommand, ExpTime, Form, LruCommand, ProtocolError, Response, Sasl, ShutdownMode,
-    SlabsCommand,
+    Admin, Command, CrawlerCommand, ExpTime, Form, LruCommand, ProtocolError, Raw, Response, Sasl,
+    ShutdownMode, SlabsCommand,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,8 +34,15 @@ pub(crate) fn execute_keyless(
     let response = match command {
         Command::Flush { delay } => return flush(turn, form, *delay, out),
         Command::Stats { argument } => {
-            stats::answer(turn, form, argument, out);
-            return Ok(None);
+            if stats::answer(turn, form, argument, out) {
+                return Ok(None);
+            }
+            return match stats::ask_engines(turn, argument) {
+                Reply::Ready(answer) => stats::tell_group(turn, form, answer, out).map(|()| None),
+                Reply::Pending(operation) => {
+                    Ok(Some(Pending::new(form, Kind::Stats(turn.under_way(operation)))))
+                }
+            };
         }
         Command::Version => Response::Version(turn.shared().options.version),
         Command::Verbosity { level } => {
@@ -70,10 +78,49 @@ pub(crate) fn execute_keyless(
         Command::Admin(Admin::DebugTime(change)) => change_time(turn, map::clock_change(*change)),
         Command::Sasl(sasl) => return authenticate(turn, form, sasl, out),
         Command::Admin(admin) => administer(turn, admin),
+        Command::Raw { key, packet } => return raw(turn, form, key, packet, out),
         _ => Response::Error(ProtocolError::UnknownCommand),
     };
     respond(form, &response, out);
     Ok(None)
+}
+
+/// A packet that only an engine knows: the one the key is routed to, else the first that knows any.
+fn raw(
+    turn: &Turn<'_>,
+    form: &Form<'_>,
+    key: &[u8],
+    packet: &[u8],
+    out: &mut Output,
+) -> Result<Option<Pending>, Close> {
+    let routed = if key.is_empty() { None } else { turn.routes.route(key).map(|(stack, _)| stack) };
+    let mut stacks = routed.into_iter().chain(turn.routes.stacks());
+    let Some(stack) = stacks.find(|stack| stack.description.raw_commands) else {
+        respond(form, &Response::Error(ProtocolError::UnknownCommand), out);
+        return Ok(None);
+    };
+    match stack.engine.raw_command(&turn.context(), packet) {
+        Reply::Ready(answer) => tell_raw(turn, form, answer, out).map(|()| None),
+        Reply::Pending(operation) => Ok(Some(Pending::new(form, Kind::Raw(turn.under_way(operation))))),
+    }
+}
+
+/// Encodes what an engine answered to a packet of its own; no response is silence.
+pub(super) fn tell_raw(
+    turn: &Turn<'_>,
+    form: &Form<'_>,
+    answer: Result<Vec<RawResponse>, EngineError>,
+    out: &mut Output,
+) -> Result<(), Close> {
+    let responses = match answer {
+        Ok(responses) => responses,
+        Err(error) => return fail(turn, form, &error, out),
+    };
+    for RawResponse { status, cas, data_type, key, extras, body } in &responses {
+        let raw = Raw { status: *status, data_type: *data_type, cas: *cas, extras, key, body };
+        respond(form, &Response::Raw(raw), out);
+    }
+    Ok(())
 }
 
 /// Reads the certificates again, on a thread that may wait for the disk.

@@ -6,15 +6,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
-use larder_engine::{Deleted, EngineError, Item, Number, Stored, Touched};
+use larder_engine::engine::RawResponse;
+use larder_engine::{Deleted, EngineError, Item, Number, StatLines, Stored, Touched};
 use larder_protocol::{Form, OwnedForm, Response};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::retrieve::{Asked, Shape};
 use super::write::{self, ArithmeticCount, StoreCount};
-use super::{Close, Turn, UnderWay, fail, map, respond};
+use super::{Close, Turn, UnderWay, admin, fail, map, respond};
 use crate::connection::output::Output;
+use crate::stats;
 use crate::watch::{DeleteNote, StoreNote};
 
 /// How a pending answer ended.
@@ -61,6 +63,8 @@ pub(crate) enum Kind {
     },
     Touch(UnderWay<Touched>),
     Flush(UnderWay<()>),
+    Stats(UnderWay<StatLines>),
+    Raw(UnderWay<Vec<RawResponse>>),
     /// Certificates are being read again.
     Refresh(oneshot::Receiver<Result<(), String>>),
 }
@@ -143,6 +147,14 @@ impl Pending {
                 let refreshed = std::task::ready!(Pin::new(answer).poll(task));
                 respond(&form, &refreshed_response(refreshed.unwrap_or_else(|_| Err(String::new()))), out);
                 Ok(())
+            }
+            Kind::Stats(operation) => {
+                let answer = std::task::ready!(Pin::new(operation).poll(task));
+                stats::tell_group(turn, &form, answer, out)
+            }
+            Kind::Raw(operation) => {
+                let answer = std::task::ready!(Pin::new(operation).poll(task));
+                admin::tell_raw(turn, &form, answer, out)
             }
             Kind::Flush(operation) => match std::task::ready!(Pin::new(operation).poll(task)) {
                 Ok(()) => {
