@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use larder_engine::{Engine, EngineError, Services};
 use larder_file::{FileEngine, FileOptions};
+use larder_module::ModuleEngine;
 use larder_ram::{RamEngine, RamOptions};
 use larder_server::{Routes, Setup, Stack, Tunables};
 use larder_sqlite::{SqliteEngine, SqliteOptions};
@@ -18,6 +19,7 @@ use larder_tier::{Behind, Keys, Tier, TierOptions};
 
 use crate::config::sql::SqlTable;
 use crate::config::{self, Layer, Plan, Write};
+use crate::modules;
 use crate::owners::{InUse, Owned, Owner, Owners};
 use crate::tables::Databases;
 
@@ -34,8 +36,13 @@ pub struct Engines {
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
     /// Locked from the first store on.
     data_folder: Option<File>,
+    /// Our own and tables.
     stores: HashMap<StoreName, Arc<dyn Engine>>,
     databases: Databases,
+    modules: HashMap<config::Module, Arc<ModuleEngine>>,
+    /// Whether clients are served: a module that is new is tried out in another process first.
+    is_serving: bool,
+    had_modules: bool,
     tiers: HashMap<TierName, NamedTier>,
     owners: Arc<Owners>,
 }
@@ -45,6 +52,7 @@ struct NamedTier {
     owner: Owner,
     /// The expression of the first stack that used it.
     expression: String,
+    /// What it stands on.
     store: StoreName,
     tier: Arc<Tier<RamEngine>>,
 }
@@ -65,6 +73,8 @@ enum StoreName {
     Local(PathBuf),
     /// Its table, and the prefix that its rows are found without.
     Table(String, Box<SqlTable>),
+    /// A library with its settings.
+    Module(config::Module),
 }
 
 impl fmt::Display for StoreName {
@@ -72,6 +82,7 @@ impl fmt::Display for StoreName {
         match self {
             StoreName::Local(path) => write!(f, "{}", path.display()),
             StoreName::Table(prefix, table) => write!(f, "sql({table}) of prefix \"{prefix}\""),
+            StoreName::Module(module) => write!(f, "{}", module.library.display()),
         }
     }
 }
@@ -81,6 +92,7 @@ impl fmt::Display for StoreName {
 struct Used {
     own_ram: Vec<(String, u64)>,
     stores: Vec<StoreName>,
+    modules: Vec<config::Module>,
     tiers: Vec<TierName>,
     shared_ram: bool,
 }
@@ -96,6 +108,9 @@ impl Engines {
             own_ram: HashMap::new(),
             data_folder: None,
             stores: HashMap::new(),
+            modules: HashMap::new(),
+            is_serving: false,
+            had_modules: false,
             tiers: HashMap::new(),
             owners: Arc::default(),
         }
@@ -207,13 +222,44 @@ impl Engines {
     }
 
     fn store(&mut self, plan: &Plan, key: &str, layer: &Layer) -> anyhow::Result<Arc<dyn Engine>> {
+        match layer {
+            Layer::Module(module) => Ok(self.module(plan, module)?),
+            layer => self.own_store(plan, key, layer),
+        }
+    }
+
+    fn module(&mut self, plan: &Plan, module: &config::Module) -> anyhow::Result<Arc<ModuleEngine>> {
+        if let Some(engine) = self.modules.get(module) {
+            return Ok(engine.clone());
+        }
+        if self.is_serving {
+            modules::try_out(module)?;
+        }
+        self.had_modules = true;
+        let engine = Arc::new(ModuleEngine::open(&self.services, &modules::options(plan, module))?);
+        self.modules.insert(module.clone(), engine.clone());
+        Ok(engine)
+    }
+
+    /// From now on clients are served.
+    pub fn note_serving(&mut self) {
+        self.is_serving = true;
+    }
+
+    /// Whether foreign code was ever loaded: it may run on when its engine is destroyed.
+    pub fn had_modules(&self) -> bool {
+        self.had_modules
+    }
+
+    /// A store of ours, in the data folder or in a database.
+    fn own_store(&mut self, plan: &Plan, key: &str, layer: &Layer) -> anyhow::Result<Arc<dyn Engine>> {
         let name = store_name(key, layer).ok_or_else(cannot_be_built)?;
         if let Some(store) = self.stores.get(&name) {
             return Ok(store.clone());
         }
         let services = self.services.clone();
         let store: Arc<dyn Engine> = match layer {
-            Layer::Ram { .. } => return Err(cannot_be_built()),
+            Layer::Ram { .. } | Layer::Module(_) => return Err(cannot_be_built()),
             Layer::File { folder } => Arc::new(FileEngine::open(services, file_options(plan, folder))?),
             Layer::Sqlite { file } => Arc::new(SqliteEngine::open(services, store_options(plan, file)?)?),
             Layer::Sql(table) => self.databases.open(plan, key, table)?,
@@ -230,10 +276,12 @@ impl Engines {
         self.shared_ram.iter().chain(self.own_ram.values()).cloned().collect()
     }
 
-    /// The files and folders of stores that `plan` uses and that are not open yet. A table may be opened any time.
+    /// The files, folders and libraries of stores that `plan` uses and that are not open yet. A table may be opened any time.
     pub fn missing_stores(&self, plan: &Plan) -> Vec<PathBuf> {
-        let missing = used(plan).stores.into_iter().filter(|name| !self.stores.contains_key(name));
-        missing.filter_map(local).collect()
+        let used = used(plan);
+        let stores = used.stores.into_iter().filter(|name| !self.stores.contains_key(name));
+        let modules = used.modules.into_iter().filter(|module| !self.modules.contains_key(module));
+        stores.filter_map(local).chain(modules.map(|module| module.library)).collect()
     }
 
     /// Takes out the engines that `plan` no longer uses. They are closed once no worker uses them.
@@ -250,6 +298,13 @@ impl Engines {
             stays
         });
         self.databases.keep_those_of(plan);
+        self.modules.retain(|module, engine| {
+            let stays = used.modules.contains(module);
+            if !stays {
+                retired.modules.push((module.library.clone(), engine.clone()));
+            }
+            stays
+        });
         self.own_ram.retain(|name, ram| {
             let stays = used.own_ram.contains(name);
             if !stays {
@@ -271,6 +326,7 @@ impl Engines {
         retired.tiers.extend(self.tiers.drain().map(|(_, tier)| tier));
         retired.stores.extend(self.stores.drain());
         self.databases.forget();
+        retired.modules.extend(self.modules.drain().map(|(module, engine)| (module.library, engine)));
         retired.rams.extend(self.own_ram.drain().map(|(_, ram)| ram));
         retired.rams.extend(self.shared_ram.take());
         retired
@@ -282,6 +338,7 @@ impl Engines {
 pub struct Retired {
     tiers: Vec<NamedTier>,
     stores: Vec<(StoreName, Arc<dyn Engine>)>,
+    modules: Vec<(PathBuf, Arc<ModuleEngine>)>,
     rams: Vec<Arc<RamEngine>>,
     /// Whether the server stops; otherwise stores may go on serving other stacks.
     stop: bool,
@@ -320,9 +377,10 @@ impl fmt::Display for NotClosed {
 }
 
 impl Retired {
-    /// The files of the stores among them, as the plan names them.
+    /// The files of the stores and modules among them, as the plan names them.
     pub fn store_files(&self) -> Vec<PathBuf> {
-        self.stores.iter().filter_map(|(name, _)| local(name.clone())).collect()
+        let stores = self.stores.iter().filter_map(|(name, _)| local(name.clone()));
+        stores.chain(self.modules.iter().map(|(library, _)| library.clone())).collect()
     }
 
     /// The keys that are in the caches over a store, newest first as far as known.
@@ -353,6 +411,9 @@ impl Retired {
                 note(&text, store.keep_warm_list(&mut self.cached_keys(name)));
             }
             note(&text, store.close());
+        }
+        for (library, module) in &self.modules {
+            note(&library.display().to_string(), module.close());
         }
         for ram in &self.rams {
             note("ram", ram.close());
@@ -409,13 +470,14 @@ fn store_name(key: &str, layer: &Layer) -> Option<StoreName> {
         Layer::Ram { .. } => None,
         Layer::Sqlite { file: path } | Layer::File { folder: path } => Some(StoreName::Local(path.clone())),
         Layer::Sql(table) => Some(StoreName::Table(key.to_owned(), table.clone())),
+        Layer::Module(module) => Some(StoreName::Module(module.clone())),
     }
 }
 
 fn local(name: StoreName) -> Option<PathBuf> {
     match name {
         StoreName::Local(path) => Some(path),
-        StoreName::Table(..) => None,
+        StoreName::Table(..) | StoreName::Module(_) => None,
     }
 }
 
@@ -433,6 +495,7 @@ fn used(plan: &Plan) -> Used {
                 Layer::Ram { size_bytes: Some(bytes) } => {
                     used.own_ram.push((prefix.key.clone(), *bytes));
                 }
+                Layer::Module(module) => used.modules.push(module.clone()),
                 store => used.stores.extend(store_name(&prefix.key, store)),
             }
         }

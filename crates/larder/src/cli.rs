@@ -13,6 +13,7 @@ const STACKS: &str = "\
 Stack expressions:
   ENGINE > ENGINE                 a cache above a store, as in: ram > sqlite
   ram(SIZE)                       RAM of its own; a bare `ram` shares --memory-limit
+  module(LIBRARY, CONFIG)         an engine in C, or from anybody else, from a shared library
   sqlite(FILE, write=through|behind, dirty_bytes=64MiB, dirty_age=1s, negative_ttl=1s)
   file(FOLDER, ...)               one file a key; the same arguments
 
@@ -81,6 +82,21 @@ pub enum Command {
     #[cfg(feature = "sql")]
     #[command(subcommand)]
     Sql(crate::sql::Sql),
+    /// Open a module and close it again: how a running server tries one out
+    #[command(name = "try-module", hide = true)]
+    TryModule {
+        /// The library
+        library: PathBuf,
+        /// Its configuration
+        #[arg(long)]
+        config: Option<String>,
+        /// What it was compiled for
+        #[arg(long, default_value = "auto")]
+        profile: String,
+        /// Whether it may borrow functions
+        #[arg(long)]
+        unchecked: bool,
+    },
     /// Load a server that speaks a memcached protocol (or Redis' GET and SET) and report what it did
     Bench(Box<larder_bench::Args>),
 }
@@ -140,6 +156,19 @@ fn read_config(path: &Path) -> anyhow::Result<Vec<u8>> {
         anyhow::bail!("{name}: longer than {CONFIG_BYTES_MAX} bytes; name a configuration file");
     }
     Ok(content)
+}
+
+/// `larder try-module`: 0, or what is wrong to standard error and 1.
+pub fn try_module(library: &Path, config: Option<String>, profile: &str, unchecked: bool) -> ExitCode {
+    let Some(profile) = larder_module::Profile::named(profile) else {
+        eprintln!(
+            "larder: {profile} is no profile; write one of {}",
+            larder_module::Profile::NAMES.join(", ")
+        );
+        return ExitCode::FAILURE;
+    };
+    let module = config::Module { config, profile, checks_slots: !unchecked, ..config::Module::new(library) };
+    crate::modules::try_here(&module)
 }
 
 /// `larder bench`: the report to standard output and success, or what was wrong to standard error and 1.

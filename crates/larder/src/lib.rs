@@ -8,6 +8,7 @@ pub mod engine_check;
 mod guard;
 mod log;
 mod metrics;
+pub mod modules;
 mod owners;
 mod process;
 pub mod run;

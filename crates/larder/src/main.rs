@@ -21,6 +21,9 @@ fn main() -> ExitCode {
         Some(Command::CheckConfig { file }) => cli::check_config(&file, program),
         #[cfg(feature = "sql")]
         Some(Command::Sql(command)) => larder::sql::run(&command),
+        Some(Command::TryModule { library, config, profile, unchecked }) => {
+            cli::try_module(&library, config, &profile, unchecked)
+        }
         Some(Command::Check { dir }) => stores::check(&dir),
         Some(Command::EngineCheck(arguments)) => engine_check::run(&arguments),
         Some(Command::Backup { dir, to }) => stores::back_up(&dir, &to),

@@ -15,7 +15,7 @@ use crate::config::{Listener, Plan};
 
 pub use pid_file::PidFile;
 pub use ports::write as write_ports;
-pub use system::{Side, use_small_pages_only};
+pub use system::{Side, leave, use_small_pages_only};
 
 /// Descriptors for what is no client: stores, listeners, event loops.
 const DESCRIPTORS_BESIDES: u64 = 256;

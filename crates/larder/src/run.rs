@@ -62,7 +62,7 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
         Some(Side::Daemon(ready)) => Some(ready),
         None => None,
     };
-    let _pid_file = plan.process.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let pid_file = plan.process.pid_file.as_deref().map(PidFile::write).transpose()?;
     process::write_ports(&bound.tcp_addresses(), &bound.udp_addresses())?;
     process::set_limits(&plan)?;
     process::give_up_root(&plan)?;
@@ -75,6 +75,7 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     let mut engines = Engines::new(services.clone());
     let setup = engines.setup(&plan)?;
     let in_use = engines.begin(&plan);
+    engines.note_serving();
     let (events_sender, events) = channel();
     // Before the first client is served: from then on a stop is a clean one.
     watch_signals(events_sender.clone())?;
@@ -109,9 +110,15 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
     server.stop();
     // A tier that a reload replaced may stand on a store that is still in use.
     let mut errors = closing.finish();
+    let had_modules = engines.had_modules();
     errors.extend(engines.retire_all().close());
     for error in &errors {
         tracing::error!("the stop is not clean: {error}");
+    }
+    if had_modules {
+        // A module's threads may run on after its engine is destroyed, and would not survive an orderly end.
+        drop(pid_file);
+        process::leave(u8::from(!errors.is_empty()));
     }
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -120,11 +127,14 @@ fn serve(plan: Plan, options: &Options, program: Program) -> anyhow::Result<Exit
 fn data(plan: &Plan) -> String {
     let lowest = || plan.prefixes.iter().map(|prefix| prefix.stack.lowest());
     let in_tables = lowest().any(|layer| matches!(layer, Layer::Sql(_)));
+    let in_module = lowest().any(|layer| matches!(layer, Layer::Module(_)));
     if lowest().any(|layer| layer.store().is_some()) {
         let tables = if in_tables { " and in database tables" } else { "" };
         format!("data in {}{tables}", plan.data.display())
     } else if in_tables {
         "data in database tables".to_owned()
+    } else if in_module {
+        "data where the module keeps it".to_owned()
     } else {
         "data in RAM only, lost when the server stops".to_owned()
     }
@@ -173,6 +183,7 @@ fn short_stack(layers: &[Layer]) -> String {
             Layer::Sqlite { .. } => "sqlite",
             Layer::File { .. } => "file",
             Layer::Sql(_) => "sql",
+            Layer::Module(_) => "module",
         })
         .collect();
     names.join(" > ")

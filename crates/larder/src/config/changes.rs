@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::guard::{describe_authentication, describe_tls};
-use super::plan::{Plan, Prefix, Stack};
+use super::plan::{Layer, Module, Plan, Prefix, Stack};
 use super::units::{format_duration, format_size};
 
 /// What differs between two plans, all of it applicable to a running server. Its lines are for the log.
@@ -82,6 +82,7 @@ impl Plan {
             }
         }
         refusals.extend(stacks_written_behind(self, new));
+        refusals.extend(modules_changed(self, new));
         list.extend(prefix_changes(self, new));
         if refusals.is_empty() { Ok(Changes { list }) } else { Err(refusals) }
     }
@@ -198,6 +199,32 @@ fn stacks_written_behind(old: &Plan, new: &Plan) -> Vec<Refusal> {
         }
     }
     refusals
+}
+
+/// A library's engine is made once: it cannot be had with other settings while it is in use.
+fn modules_changed(old: &Plan, new: &Plan) -> Vec<Refusal> {
+    let new: Vec<_> = modules(new).collect();
+    let mut refusals: Vec<Refusal> = Vec::new();
+    for module in modules(old) {
+        let same = new.iter().find(|other| other.library == module.library && **other != module);
+        let Some(other) = same else { continue };
+        let refusal = Refusal {
+            what: format!("the module {}", module.library.display()),
+            from: module.to_string(),
+            to: other.to_string(),
+        };
+        if !refusals.contains(&refusal) {
+            refusals.push(refusal);
+        }
+    }
+    refusals
+}
+
+fn modules(plan: &Plan) -> impl Iterator<Item = &Module> {
+    plan.prefixes.iter().flat_map(|prefix| &prefix.stack.layers).filter_map(|layer| match layer {
+        Layer::Module(module) => Some(module),
+        Layer::Ram { .. } | Layer::Sqlite { .. } | Layer::File { .. } | Layer::Sql(_) => None,
+    })
 }
 
 type Stacks<'a> = BTreeMap<&'a str, &'a Prefix>;

@@ -2,9 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::plan::Layer;
+use larder_module::Profile;
+
+use super::plan::{Layer, Module};
 use super::report::{Objection, objection};
 use super::sql;
+use super::suggest;
 use super::units::{format_size, parse_size};
 
 /// Whether an engine keeps copies of what a store below it has, or the items themselves.
@@ -27,6 +30,8 @@ pub enum ValueKind {
     File,
     /// The name of something the configuration describes.
     Name,
+    /// Any text.
+    Text,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -40,6 +45,15 @@ pub struct Argument {
     pub value: ValueKind,
 }
 
+/// What else can be said about an engine.
+#[derive(Debug)]
+pub struct Setting {
+    /// How it is written. Also without a name, behind the engine's own argument and the settings before it.
+    pub argument: Argument,
+    /// Takes it up.
+    pub set: fn(&mut Layer, &str) -> Result<(), Objection>,
+}
+
 /// An engine as the configuration knows it.
 #[derive(Debug)]
 pub struct Engine {
@@ -47,18 +61,18 @@ pub struct Engine {
     pub name: &'static str,
     /// Where it may stand.
     pub kind: Kind,
-    /// Its one argument that may stand without a name.
+    /// Its first argument, which may stand without a name.
     pub argument: Argument,
     /// Its other arguments.
-    pub more: &'static [Argument],
+    pub settings: &'static [Setting],
     /// Largest value it can hold in bytes, if the engine itself sets one.
     pub item_size_bytes_max: Option<u64>,
-    /// The layer for the text of its argument, if one was given, and its others by name.
+    /// The layer for the text of its argument, if one was given.
     pub layer: MakeLayer,
 }
 
-/// Judges the text of an engine's own argument, and of its others by name.
-pub type MakeLayer = fn(Option<&str>, &[(&str, &str)]) -> Result<Layer, Objection>;
+/// Judges the text of an engine's own argument.
+pub type MakeLayer = fn(Option<&str>) -> Result<Layer, Objection>;
 
 /// Every engine.
 pub const ENGINES: &[Engine] = &[
@@ -66,7 +80,7 @@ pub const ENGINES: &[Engine] = &[
         name: "ram",
         kind: Kind::Cache,
         argument: Argument { name: "size", value: ValueKind::Size },
-        more: &[],
+        settings: &[],
         item_size_bytes_max: None,
         layer: ram,
     },
@@ -74,7 +88,7 @@ pub const ENGINES: &[Engine] = &[
         name: "sqlite",
         kind: Kind::Store,
         argument: Argument { name: "file", value: ValueKind::File },
-        more: &[],
+        settings: &[],
         item_size_bytes_max: Some(999_998_976),
         layer: sqlite,
     },
@@ -82,7 +96,7 @@ pub const ENGINES: &[Engine] = &[
         name: "file",
         kind: Kind::Store,
         argument: Argument { name: "folder", value: ValueKind::File },
-        more: &[],
+        settings: &[],
         item_size_bytes_max: Some(1 << 30),
         layer: file,
     },
@@ -90,13 +104,31 @@ pub const ENGINES: &[Engine] = &[
         name: "sql",
         kind: Kind::Store,
         argument: Argument { name: "container", value: ValueKind::Name },
-        more: &[
-            Argument { name: "cluster", value: ValueKind::Name },
-            Argument { name: "flush", value: ValueKind::Word(&["keep", "empty"]) },
+        settings: &[
+            Setting { argument: Argument { name: "cluster", value: ValueKind::Name }, set: sql::set_cluster },
+            Setting { argument: Argument { name: "flush", value: ValueKind::Word(sql::FLUSH_WORDS) }, set: sql::set_flush },
         ],
         // What a row can hold depends on its columns.
         item_size_bytes_max: None,
         layer: sql::layer,
+    },
+    Engine {
+        name: "module",
+        kind: Kind::Store,
+        argument: Argument { name: "library", value: ValueKind::Text },
+        settings: &[
+            Setting { argument: Argument { name: "config", value: ValueKind::Text }, set: module_config },
+            Setting {
+                argument: Argument { name: "profile", value: ValueKind::Word(Profile::NAMES) },
+                set: module_profile,
+            },
+            Setting {
+                argument: Argument { name: "slots", value: ValueKind::Word(SLOTS_WORDS) },
+                set: module_slots,
+            },
+        ],
+        item_size_bytes_max: None,
+        layer: module,
     },
 ];
 
@@ -147,7 +179,8 @@ impl Engine {
         };
         // Nobody else writes the stores in the data folder.
         let tier = tier.iter().filter(|argument| argument.name != FRESH || self.is_shared());
-        std::iter::once(&self.argument).chain(self.more).chain(tier)
+        let own = self.settings.iter().map(|setting| &setting.argument);
+        std::iter::once(&self.argument).chain(own).chain(tier)
     }
 
     /// Whether others write what the store keeps.
@@ -156,7 +189,7 @@ impl Engine {
     }
 }
 
-fn ram(size: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection> {
+fn ram(size: Option<&str>) -> Result<Layer, Objection> {
     let size_bytes = size.map(parse_size).transpose()?;
     if let Some(bytes) = size_bytes {
         check_ram_bytes(bytes)?;
@@ -178,7 +211,59 @@ pub fn check_ram_bytes(bytes: u64) -> Result<(), Objection> {
     Err(objection(format!("{bytes} bytes of RAM cannot hold items"), instead))
 }
 
-fn sqlite(file: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection> {
+/// Whether functions that a module borrows from another library are refused.
+const SLOTS_WORDS: &[&str] = &["checked", "unchecked"];
+
+fn module(library: Option<&str>) -> Result<Layer, Objection> {
+    let advice = "name the shared library of the engine, as in module(./engine.so, \"size=64m\")";
+    let Some(library) = library.filter(|library| !library.trim().is_empty()) else {
+        return Err(objection("`module` does not say which library", advice));
+    };
+    if library.contains('\0') {
+        return Err(objection("the name of the library contains a zero byte", advice));
+    }
+    Ok(Layer::Module(Module::new(library)))
+}
+
+/// What a setting of a module is taken up by.
+fn of_module(layer: &mut Layer) -> &mut Module {
+    match layer {
+        Layer::Module(module) => module,
+        _ => unreachable!("these settings belong to `module`"),
+    }
+}
+
+fn module_config(layer: &mut Layer, text: &str) -> Result<(), Objection> {
+    if text.contains('\0') {
+        return Err(objection("the configuration contains a zero byte", "write it without"));
+    }
+    of_module(layer).config = Some(text.to_owned());
+    Ok(())
+}
+
+fn module_profile(layer: &mut Layer, text: &str) -> Result<(), Objection> {
+    of_module(layer).profile = profile(text)?;
+    Ok(())
+}
+
+/// The layout of the interface that a module was compiled for.
+pub fn profile(text: &str) -> Result<Profile, Objection> {
+    Profile::named(text).ok_or_else(|| {
+        let names = Profile::NAMES.iter().copied();
+        objection(format!("`{text}` is no profile of a module"), suggest::advice(text, names))
+    })
+}
+
+fn module_slots(layer: &mut Layer, text: &str) -> Result<(), Objection> {
+    if !SLOTS_WORDS.contains(&text) {
+        let words = SLOTS_WORDS.iter().copied();
+        return Err(objection(format!("`{text}` is no way to treat slots"), suggest::advice(text, words)));
+    }
+    of_module(layer).checks_slots = text == "checked";
+    Ok(())
+}
+
+fn sqlite(file: Option<&str>) -> Result<Layer, Objection> {
     let text = file.unwrap_or(SQLITE_FILE_DEFAULT);
     let advice = format!("write the name of a file inside the data folder, as in {SQLITE_FILE_DEFAULT}");
     let file = inside_the_data_folder("file", text, &advice)?;
@@ -189,7 +274,7 @@ fn sqlite(file: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection
     Ok(Layer::Sqlite { file })
 }
 
-fn file(folder: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection> {
+fn file(folder: Option<&str>) -> Result<Layer, Objection> {
     let text = folder.unwrap_or(FILE_FOLDER_DEFAULT);
     let advice = format!("write the name of a folder inside the data folder, as in {FILE_FOLDER_DEFAULT}");
     let folder = inside_the_data_folder("folder", text, &advice)?;

@@ -39,7 +39,7 @@ use report::{Place, Report};
 pub use changes::{Change, Changes, Moved, Refusal};
 pub use guard::{Encryption, Guard};
 pub use options::Options;
-pub use plan::{Host, Layer, Listener, Plan, Prefix, Program, Stack, TcpAddress, Tier, Write};
+pub use plan::{Host, Layer, Listener, Module, Plan, Prefix, Program, Stack, TcpAddress, Tier, Write};
 pub use report::Mistakes;
 pub use service::{Process, Service};
 
@@ -128,6 +128,7 @@ fn merge(input: &Input<'_>, file: Draft, options: Draft, report: &mut Report) ->
     check_prefixes(&placed, is_broken, report);
     check_shared_files(&placed, report);
     check_nested_stores(&placed, report);
+    check_modules(&placed, report);
     if let Some(place) = options.no_evictions {
         check_no_evictions(&placed, place, report);
     }
@@ -343,6 +344,40 @@ fn check_nested_stores(prefixes: &[PlacedPrefix], report: &mut Report) {
             let problem = format!("`{path}` lies in `{}`, the folder of another store", folder.display());
             report.push(*place, problem, "give it a place outside");
             return;
+        }
+    }
+}
+
+/// A library holds one engine, so all stacks that name it must mean the same one; and nothing may be queued for it, since
+/// it cannot reserve the CAS ids that queued items need.
+fn check_modules(prefixes: &[PlacedPrefix], report: &mut Report) {
+    let mut first: HashMap<&Path, (&Module, Place)> = HashMap::new();
+    for stack in prefixes.iter().filter_map(|prefix| prefix.stack.as_ref()) {
+        for (layer, (_, place)) in stack.stack.layers.iter().zip(&stack.engines) {
+            let Layer::Module(module) = layer else { continue };
+            if stack.stack.is_written_behind() {
+                let problem =
+                    "`write=behind` is not possible above a module, which cannot give CAS ids in advance";
+                report.push(*place, problem, "write `write=through`");
+            }
+            match first.get(module.library.as_path()) {
+                Some((other, other_place)) if *other != module => {
+                    let problem = format!(
+                        "`{}` is used with other settings here than at {}, but a library holds one engine",
+                        module.library.display(),
+                        report.name_of(*other_place)
+                    );
+                    report.push(
+                        *place,
+                        problem,
+                        "give both the same settings, or copy the library to another name",
+                    );
+                }
+                Some(_) => {}
+                None => {
+                    first.insert(&module.library, (module, *place));
+                }
+            }
         }
     }
 }

@@ -22,7 +22,20 @@ impl fmt::Display for SqlTable {
 }
 
 /// The layer of the engine `sql`.
-pub fn layer(_container: Option<&str>, _more: &[(&str, &str)]) -> Result<Layer, Objection> {
+pub fn layer(_container: Option<&str>) -> Result<Layer, Objection> {
+    Err(objection(PROBLEM, ADVICE))
+}
+
+/// What a flush does to a table.
+pub const FLUSH_WORDS: &[&str] = &["keep", "empty"];
+
+/// Without a layer nothing is said about it.
+pub fn set_cluster(_layer: &mut Layer, _name: &str) -> Result<(), Objection> {
+    Err(objection(PROBLEM, ADVICE))
+}
+
+/// Without a layer nothing is said about it.
+pub fn set_flush(_layer: &mut Layer, _word: &str) -> Result<(), Objection> {
     Err(objection(PROBLEM, ADVICE))
 }
 

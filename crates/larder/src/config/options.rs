@@ -7,6 +7,7 @@
     reason = "these comments are the text of --help, where [v6]:port is an address"
 )]
 
+mod engine;
 pub mod extended;
 mod guard;
 mod listen;
@@ -31,6 +32,18 @@ pub struct Options {
     /// Stack that keeps all items, for example "ram(64MiB) > sqlite"
     #[arg(long, value_name = "EXPR", help_heading = "Storage")]
     pub store: Option<String>,
+
+    /// Engine from a shared library that keeps all items, as --store "module(FILE)" does; -e CONFIG configures it
+    #[arg(short = 'E', long, value_name = "FILE", help_heading = "Storage")]
+    pub engine: Option<String>,
+
+    /// Configuration of -E, as in "key=value;key=value" [default: what -m, -M, -f, -n, -I and -L say]
+    #[arg(short = 'e', long, alias = "memory-file", value_name = "CONFIG", help_heading = "Storage")]
+    pub engine_config: Option<String>,
+
+    /// Interface that -E was compiled for: auto, engine-pu, engine-pu-cb, beta1 or 2010-04 [default: auto]
+    #[arg(long, value_name = "NAME", help_heading = "Storage")]
+    pub engine_profile: Option<String>,
 
     /// Folder of everything durable [default: larder-data]
     #[arg(long, value_name = "DIR", help_heading = "Storage")]
@@ -188,14 +201,6 @@ pub struct Options {
     /// Queues of network cards
     #[arg(short = 'N', long, value_name = "N", allow_negative_numbers = true, help_heading = ACCEPTED, hide_short_help = true)]
     pub napi_ids: Option<String>,
-
-    /// memcached's file of memory, refused.
-    #[arg(short = 'e', long, hide = true)]
-    pub memory_file: Option<String>,
-
-    /// memcached's engine module, refused.
-    #[arg(short = 'E', long, hide = true)]
-    pub engine: Option<String>,
 }
 
 /// The heading above options that are taken as memcached takes them, and have no effect.
@@ -227,7 +232,7 @@ pub fn read(options: &Options, program: Program, report: &mut Report) -> Draft {
     reader.guard(options, &mut draft);
     reader.service(options, &mut draft);
     reader.process(options, &mut draft);
-    reader.refused(options);
+    reader.engine(options, &mut draft);
     if let Some(expression) = &options.store {
         let place = reader.report.add_option("--store", expression);
         let key = Placed { value: String::new(), place };

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use larder_module::Profile;
+
 use super::guard::{Encryption, Guard};
 use super::service::{Process, Service};
 use super::sql::SqlTable;
@@ -111,14 +113,14 @@ pub struct Prefix {
 /// writes. A store is one for all stacks that name its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// Uppermost first, at least one: today `[Ram]`, one store, or `[Ram, store]`.
+    /// Uppermost first, at least one: one cache, one store, or a cache over a store.
     pub layers: Vec<Layer>,
     /// How the cache and the store work together; present exactly when there are both.
     pub tier: Option<Tier>,
 }
 
 /// One engine of a stack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Layer {
     /// The memory engine.
     Ram {
@@ -138,6 +140,8 @@ pub enum Layer {
     },
     /// Rows of a table in a database.
     Sql(Box<SqlTable>),
+    /// An engine from a shared library.
+    Module(Module),
 }
 
 impl Layer {
@@ -150,9 +154,46 @@ impl Layer {
     /// is elsewhere.
     pub fn store(&self) -> Option<&Path> {
         match self {
-            Layer::Ram { .. } | Layer::Sql(_) => None,
+            Layer::Ram { .. } | Layer::Sql(_) | Layer::Module(_) => None,
             Layer::Sqlite { file: path } | Layer::File { folder: path } => Some(path),
         }
+    }
+}
+
+/// A shared library with an engine, and how it is used. A library is used once: all stacks that name it agree on the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Module {
+    /// With a slash a path, otherwise a name.
+    pub library: PathBuf,
+    /// The engine's own configuration.
+    pub config: Option<String>,
+    /// What it was compiled for.
+    pub profile: Profile,
+    /// Whether all its functions must be its own.
+    pub checks_slots: bool,
+}
+
+impl Module {
+    /// A library with the default settings.
+    pub fn new(library: impl Into<PathBuf>) -> Self {
+        Module { library: library.into(), config: None, profile: Profile::Auto, checks_slots: true }
+    }
+}
+
+/// The arguments of `module` that state this.
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quote_if_needed(&self.library.to_string_lossy()))?;
+        if let Some(config) = &self.config {
+            write!(f, ", config={}", quote_if_needed(config))?;
+        }
+        if self.profile != Profile::Auto {
+            write!(f, ", profile={}", self.profile)?;
+        }
+        if !self.checks_slots {
+            f.write_str(", slots=unchecked")?;
+        }
+        Ok(())
     }
 }
 
@@ -216,6 +257,10 @@ impl Stack {
             Layer::Sql(_) => {
                 return "a write is acknowledged when the database has committed it".to_owned();
             }
+            Layer::Module(_) => {
+                return "a write is acknowledged when the module says so; what that survives is the module's affair"
+                    .to_owned();
+            }
             Layer::Sqlite { .. } | Layer::File { .. } => {}
         }
         match self.tier.as_ref().map(|tier| &tier.write) {
@@ -254,6 +299,8 @@ impl fmt::Display for Stack {
                 }
                 Layer::Sql(table) => {
                     write!(f, "sql({table}")?;
+                Layer::Module(module) => {
+                    write!(f, "module({module}")?;
                     if let Some(tier) = &self.tier {
                         write!(f, "{tier}")?;
                     }

@@ -55,18 +55,44 @@ impl fmt::Display for SqlTable {
     }
 }
 
+/// What a flush does to a table.
+pub const FLUSH_WORDS: &[&str] = &["keep", "empty"];
+
 /// The layer of the engine `sql`.
-pub fn layer(container: Option<&str>, more: &[(&str, &str)]) -> Result<Layer, Objection> {
+pub fn layer(container: Option<&str>) -> Result<Layer, Objection> {
     let Some(container) = container.filter(|name| !name.is_empty()) else {
         return Err(objection("`sql` names no container", "write `sql(NAME)`, as in [[sql.container]]"));
     };
-    let given = |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
     Ok(Layer::Sql(Box::new(SqlTable {
         container: container.to_owned(),
-        cluster: given("cluster").map(str::to_owned),
-        is_flushed: given("flush") == Some("empty"),
+        cluster: None,
+        is_flushed: false,
         meaning: None,
     })))
+}
+
+/// What a setting of a table is taken up by.
+fn of_table(layer: &mut Layer) -> &mut SqlTable {
+    match layer {
+        Layer::Sql(table) => table,
+        _ => unreachable!("these settings belong to `sql`"),
+    }
+}
+
+/// Takes up `cluster=`.
+pub fn set_cluster(layer: &mut Layer, name: &str) -> Result<(), Objection> {
+    of_table(layer).cluster = Some(name.to_owned());
+    Ok(())
+}
+
+/// Takes up `flush=`.
+pub fn set_flush(layer: &mut Layer, word: &str) -> Result<(), Objection> {
+    if !FLUSH_WORDS.contains(&word) {
+        let advice = suggest::advice(word, FLUSH_WORDS.iter().copied());
+        return Err(objection(format!("`{word}` is none of what `flush` can be"), advice));
+    }
+    of_table(layer).is_flushed = word == "empty";
+    Ok(())
 }
 
 /// What a file says of tables.

@@ -94,10 +94,11 @@ impl Reader<'_> {
     fn layer(&mut self, node: &EngineNode, engine: Option<&'static Engine>) -> Option<super::plan::Layer> {
         let engine = engine?;
         let mut own: Option<&Spanned> = None;
-        let mut more: Vec<(&str, &str)> = Vec::new();
+        let mut settings: Vec<(&engines::Setting, &Spanned)> = Vec::new();
         let mut seen: Vec<(&str, &Spanned)> = Vec::new();
         for argument in &node.arguments {
-            let Some(specification) = self.specification(engine, argument) else { continue };
+            let taken = seen.len();
+            let Some(specification) = self.specification(engine, argument, taken) else { continue };
             if let Some((_, first)) = seen.iter().find(|(name, _)| *name == specification.name) {
                 let place = self.text.place(argument.value.span.clone());
                 self.report.push(
@@ -110,28 +111,21 @@ impl Reader<'_> {
             seen.push((specification.name, &argument.value));
             if specification.name == engine.argument.name {
                 own = Some(&argument.value);
-            } else if engine.more.iter().any(|one| one.name == specification.name) {
-                if self.allows(specification, &argument.value) {
-                    more.push((specification.name, argument.value.text.as_str()));
-                }
+            } else if let Some(setting) =
+                engine.settings.iter().find(|setting| setting.argument.name == specification.name)
+            {
+                settings.push((setting, &argument.value));
             } else {
                 self.tier_argument(specification, &argument.value);
             }
         }
         let place = self.text.place(own.map_or(node.span.clone(), |value| value.span.clone()));
-        self.report.take(place, (engine.layer)(own.map(|value| value.text.as_str()), &more))
-    }
-
-    /// Whether the argument takes the value: one that chooses from words takes no other.
-    fn allows(&mut self, argument: &engines::Argument, value: &Spanned) -> bool {
-        let ValueKind::Word(words) = argument.value else { return true };
-        let is_one = words.contains(&value.text.as_str());
-        if !is_one {
+        let mut layer = self.report.take(place, (engine.layer)(own.map(|value| value.text.as_str())))?;
+        for (setting, value) in settings {
             let place = self.text.place(value.span.clone());
-            let problem = format!("`{}` is none of what `{}` can be", value.text, argument.name);
-            self.report.push(place, problem, suggest::advice(&value.text, words.iter().copied()));
+            self.report.take(place, (setting.set)(&mut layer, &value.text))?;
         }
-        is_one
+        Some(layer)
     }
 
     /// Which argument of the engine is meant.
@@ -139,9 +133,10 @@ impl Reader<'_> {
         &mut self,
         engine: &'static Engine,
         node: &ArgumentNode,
+        taken: usize,
     ) -> Option<&'static engines::Argument> {
         let Some(name) = &node.name else {
-            return self.unnamed(engine, &node.value);
+            return self.unnamed(engine, &node.value, taken);
         };
         let found = engine.arguments().find(|argument| argument.name == name.text);
         if found.is_none() {
@@ -162,8 +157,14 @@ impl Reader<'_> {
         found
     }
 
-    /// An unnamed value is the engine's own argument, unless it is plainly the word of another.
-    fn unnamed(&mut self, engine: &'static Engine, value: &Spanned) -> Option<&'static engines::Argument> {
+    /// An unnamed value is the engine's own argument, or the setting at its place behind it, unless it is plainly the word
+    /// of another.
+    fn unnamed(
+        &mut self,
+        engine: &'static Engine,
+        value: &Spanned,
+        taken: usize,
+    ) -> Option<&'static engines::Argument> {
         match engine.arguments().find(|argument| argument.allows_word(&value.text)) {
             Some(argument) if !value.quoted => {
                 let place = self.text.place(value.span.clone());
@@ -171,7 +172,10 @@ impl Reader<'_> {
                 self.report.push(place, problem, format!("write `{}={}`", argument.name, value.text));
                 None
             }
-            _ => Some(&engine.argument),
+            _ => {
+                let setting = taken.checked_sub(1).and_then(|at| engine.settings.get(at));
+                Some(setting.map_or(&engine.argument, |setting| &setting.argument))
+            }
         }
     }
 

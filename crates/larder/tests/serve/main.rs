@@ -19,6 +19,7 @@ mod durability;
 mod encryption;
 mod main_job;
 mod malicious;
+mod modules;
 mod operating;
 mod ordering;
 mod refusals;

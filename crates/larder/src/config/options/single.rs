@@ -63,20 +63,6 @@ impl Reader<'_> {
             self.value("--pidfile", &options.pidfile, parse_pid_file).map(|file| file.value);
         draft.process.user = self.value("--user", &options.user, parse_user).map(|user| user.value);
     }
-
-    /// What memcached has and larder has not: refused with the way to what larder has instead.
-    pub(super) fn refused(&mut self, options: &Options) {
-        if let Some(file) = &options.memory_file {
-            let place = self.report.add_option("--memory-file", file);
-            let advice = "leave it out, and use a store that is durable: --store \"ram > sqlite\"";
-            self.report.push(place, "larder keeps no memory in a file", advice);
-        }
-        if let Some(engine) = &options.engine {
-            let place = self.report.add_option("--engine", engine);
-            let advice = "leave it out, and choose engines with --store, as in \"ram > sqlite\"";
-            self.report.push(place, "larder loads no engine from a file", advice);
-        }
-    }
 }
 
 fn parse_backlog(text: &str) -> Result<i32, Objection> {

@@ -164,7 +164,7 @@ fn udp_is_off_unless_asked_for() {
 #[test]
 fn every_mistake_is_named() {
     check_options(
-        "larder -b x -B udp -f 1 -n 0 -N -1 -P= -u= -E libx.so -e /file",
+        "larder -b x -B udp -f 1 -n 0 -N -1 -P= -u= -e /file --engine-profile auto",
         "
         --listen-backlog:1: `x` is no whole number; write digits only
         --protocol:1: `udp` is no protocol; write auto, ascii or binary
@@ -173,9 +173,20 @@ fn every_mistake_is_named() {
         --napi-ids:1: -1 is too small for queues of network cards; write a whole number from 0 to 2147483647
         --pidfile:1: the name of the pid file is empty; write it, as in /run/larder.pid
         --user:1: the name of the user is empty; write it, as in nobody
-        --memory-file:1: larder keeps no memory in a file; leave it out, and use a store that is durable: --store \"ram > sqlite\"
-        --engine:1: larder loads no engine from a file; leave it out, and choose engines with --store, as in \"ram > sqlite\"
+        --engine-config:1: there is no engine to configure; name the engine with -E FILE; memcached's file of memory is not had here: use a store that is durable, as in --store \"ram > sqlite\"
+        --engine-profile:1: there is no engine of which this could be said; name it with -E FILE
         ",
+    );
+    check_options(
+        "larder -E libx.so -e a=b -m 64 --engine-profile 2011",
+        "
+        --engine-profile:1: `2011` is no profile of a module; known are `auto`, `engine-pu`, `engine-pu-cb`, `beta1`, `2010-04`
+        --engine-config:1: -m and -e both configure the engine; say it all in -e, without -m
+        ",
+    );
+    check_options(
+        "larder -E libx.so --store ram",
+        "--engine:1: -E and --store both say what keeps all items; leave one of them out; a module in a stack is written as --store \"ram > module(FILE)\"",
     );
     check_options(
         "larder -o idle_timeout,ext_path=/a,hash_algorithm=md5,modern=1,track_sizes,slab_reasign",
@@ -200,10 +211,11 @@ fn known() -> String {
 #[test]
 fn the_help_names_what_is_honoured() {
     let help = crate::cli::Cli::command().render_help().to_string();
-    for absent in ["--engine", "--memory-file"] {
-        assert!(!help.contains(absent), "{absent} is in the help");
-    }
+    assert!(!help.contains("--memory-file"), "what is refused is not in the help");
     for present in [
+        "--engine",
+        "--engine-config",
+        "--engine-profile",
         "--unix-socket",
         "--udp-port",
         "--delimiter",

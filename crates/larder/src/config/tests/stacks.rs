@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use larder_module::Profile;
+
 use super::super::report::Report;
 use super::super::text::Text;
-use super::super::{Layer, Stack, Tier, Write, stack};
+use super::super::{Layer, Module, Stack, Tier, Write, stack};
 use super::*;
 
 fn read(expression: &str) -> Result<Stack, Vec<String>> {
@@ -132,13 +134,56 @@ fn grammar_mistakes() {
 }
 
 #[test]
+fn modules() {
+    let module = |rest: Module| vec![Layer::Module(rest)];
+    let bare = || Module::new("./engine.so");
+    let config = |text: &str| Module { config: Some(text.to_owned()), ..bare() };
+    let all = Module { profile: Profile::Y2010M04, checks_slots: false, ..config("a=b;c=d") };
+    let cases = [
+        ("module(./engine.so)", module(bare())),
+        ("module(./engine.so, 'a=b;c=d')", module(config("a=b;c=d"))),
+        ("module(library=./engine.so, config=\"path='x y'\")", module(config("path='x y'"))),
+        ("module(./engine.so, slots=unchecked, profile=2010-04, config='a=b;c=d')", module(all)),
+    ];
+    for (expression, layers) in cases {
+        let stack = read(expression).expect("this expression is accepted");
+        assert_eq!((&stack.layers, &stack.tier), (&layers, &None), "{expression}");
+        assert_eq!(read(&stack.to_string()), Ok(stack), "{expression}");
+    }
+    check_means("ram > module(x.so, negative_ttl=2s)", "ram > module(x.so, write=through, negative_ttl=2s)");
+    check_refused(
+        "module",
+        "1: `module` does not say which library; name the shared library of the engine, as in module(./engine.so, \"size=64m\")",
+    );
+    check_refused(
+        "module(x.so, 'a=b', unchecked)",
+        "21: `unchecked` stands where the library should; write `slots=unchecked`",
+    );
+    check_refused(
+        "module(x.so, profile=2009)",
+        "22: `2009` is no profile of a module; known are `auto`, `engine-pu`, `engine-pu-cb`, `beta1`, `2010-04`",
+    );
+    let refusal = |stacks: [&str; 2]| {
+        let file = format!(
+            "[[prefix]]\nkey = 'a'\nstack = \"{}\"\n[[prefix]]\nkey = ''\nstack = \"{}\"\n",
+            stacks[0], stacks[1]
+        );
+        plan("larder", Some(&file)).expect_err("refused").join("\n")
+    };
+    let behind = refusal(["ram > module(x.so, write=behind)", "ram"]);
+    assert!(behind.contains("`write=behind` is not possible above a module"), "{behind}");
+    let twice = refusal(["module(x.so, 'a=b')", "module(x.so, 'c=d')"]);
+    assert!(twice.contains("`x.so` is used with other settings here than at"), "{twice}");
+}
+
+#[test]
 fn unknown_names() {
     check_refused(
         "rma > sqlit",
         "1: unknown engine `rma`; write `ram`\n7: unknown engine `sqlit`; write `sqlite`",
     );
     check_refused("RAM", "1: unknown engine `RAM`; write `ram`");
-    check_refused("postgres", "1: unknown engine `postgres`; known are `ram`, `sqlite`, `file`, `sql`");
+    check_refused("postgres", "1: unknown engine `postgres`; known are `ram`, `sqlite`, `file`, `sql`, `module`");
     check_refused("ram(siz=1MiB)", "5: `ram` has no argument `siz`; write `size`");
     check_refused(
         "ram > sqlite(dirty-age=1s)",
