@@ -106,7 +106,10 @@ pub const ENGINES: &[Engine] = &[
         argument: Argument { name: "container", value: ValueKind::Name },
         settings: &[
             Setting { argument: Argument { name: "cluster", value: ValueKind::Name }, set: sql::set_cluster },
-            Setting { argument: Argument { name: "flush", value: ValueKind::Word(sql::FLUSH_WORDS) }, set: sql::set_flush },
+            Setting {
+                argument: Argument { name: "flush", value: ValueKind::Word(sql::FLUSH_WORDS) },
+                set: sql::set_flush,
+            },
         ],
         // What a row can hold depends on its columns.
         item_size_bytes_max: None,

@@ -299,6 +299,11 @@ impl fmt::Display for Stack {
                 }
                 Layer::Sql(table) => {
                     write!(f, "sql({table}")?;
+                    if let Some(tier) = &self.tier {
+                        write!(f, "{tier}")?;
+                    }
+                    f.write_str(")")?;
+                }
                 Layer::Module(module) => {
                     write!(f, "module({module}")?;
                     if let Some(tier) = &self.tier {

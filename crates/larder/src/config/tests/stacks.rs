@@ -183,7 +183,10 @@ fn unknown_names() {
         "1: unknown engine `rma`; write `ram`\n7: unknown engine `sqlit`; write `sqlite`",
     );
     check_refused("RAM", "1: unknown engine `RAM`; write `ram`");
-    check_refused("postgres", "1: unknown engine `postgres`; known are `ram`, `sqlite`, `file`, `sql`, `module`");
+    check_refused(
+        "postgres",
+        "1: unknown engine `postgres`; known are `ram`, `sqlite`, `file`, `sql`, `module`",
+    );
     check_refused("ram(siz=1MiB)", "5: `ram` has no argument `siz`; write `size`");
     check_refused(
         "ram > sqlite(dirty-age=1s)",
