@@ -20,6 +20,10 @@ const RULES: &[Rule] = &[
     Rule { folder: "crates/engine", may_know: MayKnow::Only(&[]) },
     Rule { folder: "crates/protocol", may_know: MayKnow::Only(&[]) },
     Rule { folder: "crates/server", may_know: MayKnow::Only(&["larder-engine", "larder-protocol"]) },
+    Rule {
+        folder: "crates/engines/module/export",
+        may_know: MayKnow::Only(&["larder-engine", "larder-module"]),
+    },
     Rule { folder: "crates/engines/module/utilities", may_know: MayKnow::Only(&[]) },
     Rule {
         folder: "crates/engines/module",

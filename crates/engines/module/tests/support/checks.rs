@@ -1,0 +1,37 @@
+//! The checks of the engine kit that a module can pass: of all that C's interface has words for.
+//!
+//! Left out are stale marks, tokens, a CAS of the client's choice, flushes of one prefix, lists of items and counts of items.
+
+/// Hands their names to a macro, in brackets, behind its other arguments.
+macro_rules! every_check {
+    ($then:ident!($($arguments:tt)*)) => {
+        $then! {
+            $($arguments)*
+            [
+                modes_look_at_what_is_there
+                append_and_prepend_join
+                compare_guards_stores
+                cas_ids_grow_and_differ
+                values_may_be_handed_over_in_any_way
+                deletes_delete
+                counters_count
+                counters_have_edges
+                items_expire_at_their_second
+                expired_items_are_missing_for_every_command
+                touch_moves_the_expiry
+                values_may_be_any_bytes
+                keys_may_be_any_bytes
+                large_values_come_back
+                too_large_is_refused
+                get_many_answers_by_index
+                it_describes_itself
+                abandoned_stores_are_carried_out
+                reads_are_remembered
+                concurrent_counters_add_up
+                concurrent_locks_exclude
+            ]
+        }
+    };
+}
+
+pub(crate) use every_check;
