@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/checks.rs"]
+mod names;
 mod support;
 
 use larder_engine::kit::command::{get, set};
@@ -34,7 +36,7 @@ fn its_items_outlive_it() {
 }
 
 macro_rules! checks {
-    ($($check:ident)*) => {
+    ([$($check:ident)*]) => {
         $(
             #[test]
             fn $check() {
@@ -46,26 +48,4 @@ macro_rules! checks {
     };
 }
 
-checks! {
-    modes_look_at_what_is_there
-    append_and_prepend_join
-    compare_guards_stores
-    cas_ids_grow_and_differ
-    values_may_be_handed_over_in_any_way
-    deletes_delete
-    counters_count
-    counters_have_edges
-    items_expire_at_their_second
-    expired_items_are_missing_for_every_command
-    touch_moves_the_expiry
-    values_may_be_any_bytes
-    keys_may_be_any_bytes
-    large_values_come_back
-    too_large_is_refused
-    get_many_answers_by_index
-    it_describes_itself
-    abandoned_stores_are_carried_out
-    reads_are_remembered
-    concurrent_counters_add_up
-    concurrent_locks_exclude
-}
+names::every_check!(checks!());

@@ -1,8 +1,9 @@
 //! The engine kit on modules: every check of what C's interface has words for.
 //!
-//! Left out are stale marks, tokens, a CAS of the client's choice, flushes of one prefix, lists of items and counts of
-//! items, which a module cannot have; `unsupported.rs` sees that they are refused.
+//! What is left out, `unsupported.rs` sees refused.
 
+#[path = "support/checks.rs"]
+mod names;
 mod support;
 
 use larder_engine::kit::{Opened, World, must_pass};
@@ -30,29 +31,7 @@ macro_rules! checks {
 
 macro_rules! all_checks {
     ($name:ident, $source:literal, $defines:expr, $config:expr) => {
-        checks!($name, $source, $defines, $config, [
-            modes_look_at_what_is_there
-            append_and_prepend_join
-            compare_guards_stores
-            cas_ids_grow_and_differ
-            values_may_be_handed_over_in_any_way
-            deletes_delete
-            counters_count
-            counters_have_edges
-            items_expire_at_their_second
-            expired_items_are_missing_for_every_command
-            touch_moves_the_expiry
-            values_may_be_any_bytes
-            keys_may_be_any_bytes
-            large_values_come_back
-            too_large_is_refused
-            get_many_answers_by_index
-            it_describes_itself
-            abandoned_stores_are_carried_out
-            reads_are_remembered
-            concurrent_counters_add_up
-            concurrent_locks_exclude
-        ]);
+        names::every_check!(checks!($name, $source, $defines, $config,));
     };
 }
 
