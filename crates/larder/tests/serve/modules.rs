@@ -7,7 +7,8 @@ use std::path::Path;
 
 use build::{has_compiler, module};
 
-use crate::reload::Configured;
+use crate::reload::{Configured, one_stack, read_what_is_written_while_stacks_change};
+use crate::support::wait::until;
 use crate::support::{Client, Launch, Server};
 
 fn launch(library: &Path) -> Launch {
@@ -208,6 +209,80 @@ fn a_reload_that_names_a_bad_module_changes_nothing() {
     assert_eq!(client.get("new:k").as_deref(), Some("there"));
     configured.reload(&good, "prefix \"new:\" removed");
     assert_eq!((client.get("new:k"), client.get("k").as_deref()), (None, Some("before")));
+    drop(client);
+    configured.server.stop_cleanly();
+}
+
+/// Each reload makes another cache, or none, over the engine, which stays the same.
+#[test]
+fn caches_over_a_module_begin_empty_and_keep_only_what_it_has() {
+    if !has_compiler() {
+        return;
+    }
+    let hash = module("hash.c", &[]);
+    let stack = |above: &str| one_stack(&format!("{above}module('{}')", hash.display()));
+    let (bare, shared, own) = (stack(""), stack("ram > "), stack("ram(8MiB) > "));
+    let configured = Configured::start(&bare);
+    let [mut writer, mut reader] = [(); 2].map(|()| configured.server.connect());
+    writer.set("k", "first");
+    let mut expected = "first".to_owned();
+    for (round, text) in [&shared, &own, &bare, &own, &shared].into_iter().enumerate() {
+        configured.reload(text, " becomes ");
+        for client in [&mut writer, &mut reader] {
+            assert_eq!(client.get("k").as_deref(), Some(&*expected), "round {round}");
+        }
+        expected = format!("round {round}");
+        writer.set("k", &expected);
+        assert_eq!(reader.get("k").as_deref(), Some(&*expected), "round {round}");
+        if text != &bare {
+            // Once nobody uses the old engines, the new cache keeps what is read.
+            until("a hit", || {
+                assert_eq!(reader.get("k").as_deref(), Some(&*expected), "round {round}");
+                (reader.stack_stat("tier_hits") > 0).then_some(())
+            });
+        }
+    }
+    drop((writer, reader));
+    configured.server.stop_cleanly();
+}
+
+#[test]
+fn clients_read_what_they_wrote_while_caches_over_a_module_come_and_go() {
+    if !has_compiler() {
+        return;
+    }
+    for module in [module("hash.c", &[]), module("blocking.c", &[])] {
+        let alone = format!("module('{}')", module.display());
+        read_what_is_written_while_stacks_change(&alone, &format!("ram > {alone}"));
+    }
+}
+
+/// Two prefixes with a RAM of their own over one engine, and one that moves between them.
+#[test]
+fn a_prefix_that_moves_between_caches_over_a_module_takes_its_items_along() {
+    if !has_compiler() {
+        return;
+    }
+    let hash = module("hash.c", &[]);
+    let prefix = |key: &str, above: &str| {
+        format!("[[prefix]]\nkey = \"{key}\"\nstack = \"{above} > module('{}')\"\n", hash.display())
+    };
+    let head = "listen = [\"127.0.0.1:0\"]\nthreads = 2\n";
+    let two = format!("{head}{}{}", prefix("a:", "ram(8MiB)"), prefix("", "ram"));
+    let three = format!("{two}{}", prefix("a:b:", "ram(4MiB)"));
+    let configured = Configured::start(&two);
+    let mut client = configured.server.connect();
+    client.set("a:b:k", "0");
+    client.set("a:k", "stays");
+    for round in 0..3 {
+        configured.reload(&three, "\"a:b:\" added");
+        client.ask("incr a:b:k 1\r\n", format!("{}\r\n", 2 * round + 1));
+        assert_eq!(client.get("a:b:k"), Some((2 * round + 1).to_string()));
+        configured.reload(&two, "\"a:b:\" removed");
+        assert_eq!(client.get("a:b:k"), Some((2 * round + 1).to_string()));
+        client.ask("incr a:b:k 1\r\n", format!("{}\r\n", 2 * round + 2));
+        assert_eq!(client.get("a:k").as_deref(), Some("stays"));
+    }
     drop(client);
     configured.server.stop_cleanly();
 }

@@ -241,7 +241,7 @@ fn a_reload_without_a_file_is_harmless() {
 }
 
 /// A file with one stack for all keys.
-fn one_stack(stack: &str) -> String {
+pub fn one_stack(stack: &str) -> String {
     format!("listen = [\"127.0.0.1:0\"]\nthreads = 2\n[[prefix]]\nkey = \"\"\nstack = \"{stack}\"\n")
 }
 
@@ -301,27 +301,32 @@ fn a_write_that_is_under_way_at_a_reload_is_seen_when_it_is_acknowledged() {
 
 #[test]
 fn clients_read_what_they_wrote_while_caches_come_and_go() {
-    const RELOADS: usize = 6;
     for (from, to) in OVER_ONE_STORE {
-        let configured = Configured::start(&one_stack(from));
-        let is_over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let over = Over(&is_over);
-            let traffic: Vec<_> = (0..4)
-                .map(|number| {
-                    let (mut client, is_over) = (configured.server.connect(), &is_over);
-                    scope.spawn(move || keep_asking(&mut client, number, is_over))
-                })
-                .collect();
-            for _ in 0..RELOADS / 2 {
-                configured.reload(&one_stack(to), " becomes ");
-                configured.reload(&one_stack(from), " becomes ");
-            }
-            drop(over);
-            for asker in traffic {
-                assert!(asker.join().expect("no answer was wrong") > 0);
-            }
-        });
-        configured.server.stop_cleanly();
+        read_what_is_written_while_stacks_change(from, to);
     }
+}
+
+/// Puts one stack in the place of the other and back, while clients write and read.
+pub fn read_what_is_written_while_stacks_change(from: &str, to: &str) {
+    const RELOADS: usize = 6;
+    let configured = Configured::start(&one_stack(from));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let over = Over(&is_over);
+        let traffic: Vec<_> = (0..4)
+            .map(|number| {
+                let (mut client, is_over) = (configured.server.connect(), &is_over);
+                scope.spawn(move || keep_asking(&mut client, number, is_over))
+            })
+            .collect();
+        for _ in 0..RELOADS / 2 {
+            configured.reload(&one_stack(to), " becomes ");
+            configured.reload(&one_stack(from), " becomes ");
+        }
+        drop(over);
+        for asker in traffic {
+            assert!(asker.join().expect("no answer was wrong") > 0);
+        }
+    });
+    configured.server.stop_cleanly();
 }
