@@ -1,5 +1,8 @@
 //! `larder engine-check` as the author of an engine meets it.
 
+#[path = "../../engines/module/tests/support/build.rs"]
+mod build;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -64,6 +67,41 @@ fn a_stack_written_behind_holds_through_stops() {
         &["ram > sqlite(write=behind)", "--only", "a_stop", "--only", "expire", "--only", "kill"],
         &["level queued: its items outlive a clean stop", "[a_stop_of_the_process_", "\nall 4 checks hold\n"],
     );
+}
+
+#[test]
+fn a_module_is_judged_by_what_its_interface_has_words_for() {
+    if !build::has_compiler() {
+        return;
+    }
+    let module = format!("module('{}')", build::module("hash.c", &[]).display());
+    must_hold(
+        &[&module],
+        &[
+            "engine `module`, acknowledges at level ram",
+            "left out, because the interface of modules has no words for what they ask: chosen_cas_ids_are_kept, ",
+            "[concurrent_locks_exclude, ",
+            "\nall 21 checks hold\n",
+        ],
+    );
+    let cached = format!("ram > {module}");
+    must_hold(
+        &[&cached, "--only", "expire", "--only", "deletes_delete", "--only", "counters_count"],
+        &["\nall 4 checks hold\n"],
+    );
+}
+
+#[test]
+fn a_module_that_crashes_is_told() {
+    if !build::has_compiler() {
+        return;
+    }
+    let folder = folder();
+    let module = format!("module('{}')", build::module("broken.c", &["-DINITIALIZE_CRASH"]).display());
+    let output = engine_check(&[&module], folder.path());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("it crashed in initialize"), "{}", text(&output.stderr));
+    assert!(is_empty(folder.path()), "the check leaves nothing behind");
 }
 
 #[test]

@@ -30,10 +30,12 @@
 //! | `open` | from a name to an engine, or to one line that says why not |
 //! | `engine`, `write`, `arithmetic`, `touch` | the commands |
 //! | `port` | the module's functions, asked until they answer |
+//! | `checks` | which checks of the engine kit are about what C's interface has words for |
 //! | `session` | cookies and the operations that stand in line for them |
 //! | `raw` | the border to C: layouts, the library, tables, cookies, references |
 
 mod arithmetic;
+mod checks;
 mod engine;
 mod error;
 mod open;
@@ -44,6 +46,7 @@ mod session;
 mod touch;
 mod write;
 
+pub use checks::CHECKS;
 pub use engine::ModuleEngine;
 pub use open::{ModuleOptions, OpenError, load_utilities};
 pub use profile::Profile;

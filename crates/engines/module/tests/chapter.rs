@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/checks.rs"]
-mod names;
 mod support;
 
 use larder_engine::kit::command::{get, set};
@@ -48,4 +46,4 @@ macro_rules! checks {
     };
 }
 
-names::every_check!(checks!());
+larder_module::every_check!(checks!());

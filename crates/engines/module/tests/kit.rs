@@ -2,8 +2,6 @@
 //!
 //! What is left out, `unsupported.rs` sees refused.
 
-#[path = "support/checks.rs"]
-mod names;
 mod support;
 
 use larder_engine::kit::{Opened, World, must_pass};
@@ -31,7 +29,7 @@ macro_rules! checks {
 
 macro_rules! all_checks {
     ($name:ident, $source:literal, $defines:expr, $config:expr) => {
-        names::every_check!(checks!($name, $source, $defines, $config,));
+        larder_module::every_check!(checks!($name, $source, $defines, $config,));
     };
 }
 

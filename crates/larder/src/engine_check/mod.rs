@@ -19,6 +19,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use larder_engine::kit::{Rule, catalogue};
 
+use crate::process;
 use report::Report;
 use scratch::Scratch;
 
@@ -34,10 +35,12 @@ Examples:
   larder engine-check ram
   larder engine-check \"ram > sqlite(write=behind)\"
   larder engine-check sqlite --only expire --only kill
+  larder engine-check \"module('./engine.so', 'path={scratch}')\"
   larder engine-check --list
 
   {scratch} in an expression stands for a folder made for the check, for engines whose own
-  settings name one.
+  settings name one. Above a module the checks are left out that ask for what C's interface has no
+  words for, and the report names them.
 
 What it says:
   holds  a sentence that is true of this store now, and the name of the check
@@ -133,7 +136,8 @@ fn checks() -> Vec<Check> {
 pub fn run(arguments: &Args) -> ExitCode {
     let store = arguments.store.as_deref().unwrap_or_default();
     if let Some(part) = &arguments.part {
-        return part::play(part, store);
+        // A module's threads may run on after its engine is destroyed, and would not survive an orderly end.
+        process::leave(part::play(part, store));
     }
     if arguments.list {
         return report::list(&checks());
@@ -159,9 +163,13 @@ fn conduct(arguments: &Args, store: &str) -> anyhow::Result<bool> {
         let names = &arguments.only;
         check.least <= survives && (names.is_empty() || names.iter().any(|name| check.name.contains(name)))
     };
-    let checks: Vec<Check> = checks().into_iter().filter(is_asked).collect();
+    let asked = checks().into_iter().filter(is_asked);
+    let has_module = stack::has_module(store)?;
+    let (checks, left_out): (Vec<Check>, Vec<Check>) =
+        asked.partition(|check| !has_module || is_about_modules(check));
     anyhow::ensure!(!checks.is_empty(), "no check is left with these options; --list names them all");
     let mut report = Report::begin(store, &told, survives, scratch.path(), checks.len());
+    report.left_out(&left_out);
     for check in &checks {
         report.running(check);
         let start = Instant::now();
@@ -169,6 +177,11 @@ fn conduct(arguments: &Args, store: &str) -> anyhow::Result<bool> {
         report.ended(check, verdict, start.elapsed());
     }
     Ok(report.end(survives))
+}
+
+/// Whether a module can pass it, which is asked in the words of C's interface.
+fn is_about_modules(check: &Check) -> bool {
+    larder_module::CHECKS.contains(&check.name)
 }
 
 /// What a check came to.

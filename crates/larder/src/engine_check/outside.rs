@@ -1,7 +1,7 @@
 //! Processes that use the store and end, cleanly or not, and what the next one finds.
 
 use std::io::{BufRead, BufReader, Write as _};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use larder_engine::Timestamp;
@@ -13,7 +13,7 @@ use larder_engine::kit::mix::Mix;
 use larder_engine::kit::{Client, Diagnosis, Failure, LocalExecutor, ManualClock, Outcome, Random, World};
 use larder_engine::{Engine, ErrorKind};
 
-use super::part::Work;
+use super::part::{self, Work};
 use super::{stack, wire};
 
 /// Processes that are ended one after the other.
@@ -200,12 +200,12 @@ impl<'a> Listener<'a> {
 const ASKS: &str = "asks";
 
 /// The process whose end is watched: clients work and say, on standard output, what they ask and are told.
-pub fn work(store: &str, work: &Work) -> ExitCode {
+pub fn work(store: &str, work: &Work) -> u8 {
     match work_to_the_end(store, work) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => part::HOLDS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            part::FAILS
         }
     }
 }

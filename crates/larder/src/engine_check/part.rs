@@ -1,7 +1,6 @@
 //! The parts that processes play which the conductor has started.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,6 +12,11 @@ use super::{KILL, STOP, Survives, outside, stack};
 
 /// How long a method may stay away while no other returns, before it is taken not to come back at all.
 const ABSENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Exit status of a part: it holds, or is done.
+pub const HOLDS: u8 = 0;
+/// A finding is on standard output.
+pub const FAILS: u8 = 1;
 
 /// What a process is to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,8 +104,8 @@ impl Told {
     }
 }
 
-/// Plays the part. Exit status 0: it holds, or is done; 1: a finding is on standard output; 2: it cannot be played.
-pub fn play(part: &Part, store: &str) -> ExitCode {
+/// Plays the part. The exit status: [`HOLDS`], [`FAILS`], or [`CANNOT_CHECK`](super::CANNOT_CHECK) if it cannot be played.
+pub fn play(part: &Part, store: &str) -> u8 {
     match part {
         Part::Describe => {
             end_with_the_conductor();
@@ -125,7 +129,7 @@ fn end_with_the_conductor() {
     });
 }
 
-fn describe(store: &str) -> ExitCode {
+fn describe(store: &str) -> u8 {
     let world = World::new();
     match stack::open(store, &world) {
         Ok(engine) => {
@@ -133,16 +137,16 @@ fn describe(store: &str) -> ExitCode {
             println!("{} {}", description.level.word(), description.name);
             // What it says of its end is a matter of the checks.
             drop(engine.close());
-            ExitCode::SUCCESS
+            HOLDS
         }
         Err(error) => {
             eprintln!("{error:#}");
-            ExitCode::from(super::CANNOT_CHECK)
+            super::CANNOT_CHECK
         }
     }
 }
 
-fn check(name: &str, store: &str) -> ExitCode {
+fn check(name: &str, store: &str) -> u8 {
     quieten_findings();
     watch_for_calls_that_stay_away();
     let make = |world: &World| stack::open(store, world);
@@ -154,16 +158,16 @@ fn check(name: &str, store: &str) -> ExitCode {
         entry.check(&make)
     } else {
         eprintln!("there is no check `{name}`");
-        return ExitCode::from(super::CANNOT_CHECK);
+        return super::CANNOT_CHECK;
     };
     match verdict {
         Ok(notes) => {
             notes.iter().for_each(|note| println!("{note}"));
-            ExitCode::SUCCESS
+            HOLDS
         }
         Err(failure) => {
             println!("{failure}");
-            ExitCode::FAILURE
+            FAILS
         }
     }
 }

@@ -43,6 +43,18 @@ impl Report {
         Report { bar, held: 0, failed: Vec::new() }
     }
 
+    /// Names the checks that are not made because a module cannot pass them.
+    pub fn left_out(&self, checks: &[Check]) {
+        if !checks.is_empty() {
+            let names: Vec<_> = checks.iter().map(|check| check.name).collect();
+            let text = format!(
+                "left out, because the interface of modules has no words for what they ask: {}\n\n",
+                names.join(", ")
+            );
+            self.bar.suspend(|| say(&text));
+        }
+    }
+
     /// A check begins.
     pub fn running(&self, check: &Check) {
         self.bar.set_message(check.name);

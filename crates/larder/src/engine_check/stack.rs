@@ -8,7 +8,7 @@ use larder_engine::Engine;
 use larder_engine::kit::{Opened, World};
 
 use crate::build::Engines;
-use crate::config::{self, Options, Plan, Program};
+use crate::config::{self, Layer, Options, Plan, Program};
 
 /// What stands in an expression for a folder made for the check.
 pub const SCRATCH: &str = "{scratch}";
@@ -27,6 +27,12 @@ pub fn plan(store: &str, folder: &Path) -> anyhow::Result<Plan> {
     };
     let input = config::Input { program: Program::Larder, cores: 1, options: &options, file: None };
     Ok(config::check(&input)?)
+}
+
+/// Whether what is at the bottom comes from a shared library.
+pub fn has_module(store: &str) -> anyhow::Result<bool> {
+    let plan = plan(store, Path::new("/nonexistent"))?;
+    Ok(plan.prefixes.iter().any(|prefix| matches!(prefix.stack.lowest(), Layer::Module(_))))
 }
 
 /// Opens the store in a world, on the disk of the machine.

@@ -4,8 +4,6 @@
 
 #[path = "../../tests/support/build.rs"]
 mod build;
-#[path = "../../tests/support/checks.rs"]
-mod kit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +45,7 @@ macro_rules! tests {
     };
 }
 
-kit::every_check!(tests!());
+larder_module::every_check!(tests!());
 
 #[test]
 fn its_configuration_reaches_it() {

@@ -2,7 +2,8 @@
 //!
 //! Left out are stale marks, tokens, a CAS of the client's choice, flushes of one prefix, lists of items and counts of items.
 
-/// Hands their names to a macro, in brackets, behind its other arguments.
+/// Hands the names of the engine kit's checks that a module can pass to a macro, in brackets, behind its other arguments.
+#[macro_export]
 macro_rules! every_check {
     ($then:ident!($($arguments:tt)*)) => {
         $then! {
@@ -34,4 +35,11 @@ macro_rules! every_check {
     };
 }
 
-pub(crate) use every_check;
+macro_rules! names {
+    ([$($check:ident)*]) => {
+        &[$(stringify!($check)),*]
+    };
+}
+
+/// Their names.
+pub const CHECKS: &[&str] = every_check!(names!());
