@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::context::Context;
 use crate::error::{EngineError, ErrorKind};
 use crate::item::Found;
-use crate::key::Key;
+use crate::key::{KEY_LENGTH_MAX, Key};
 use crate::observe::Observer;
 use crate::reply::{
     Deleted, Durability, Flushed, GetReply, ManySink, NoValue, Number, Reply, Sink, Stored, Touched,
@@ -143,6 +143,18 @@ pub enum Coming {
     /// Something else or a mixture.
     Anything,
 }
+
+/// The key that a whole binary-protocol request names; `None` if it names none that an item can have.
+pub fn raw_key(request: &[u8]) -> Option<Key<'_>> {
+    let &[_, _, high, low, extras_length, ..] = request else { return None };
+    let start = RAW_HEADER_BYTES + usize::from(extras_length);
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    let key = request.get(start..start + length)?;
+    (1..=KEY_LENGTH_MAX).contains(&length).then(|| Key::new(key))
+}
+
+/// Size of the header of a binary-protocol request.
+const RAW_HEADER_BYTES: usize = 24;
 
 /// An engine: keeps items. See the crate's front page for what is promised and what is forbidden.
 ///

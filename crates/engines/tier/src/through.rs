@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use larder_engine::engine::{RawResponse, raw_key};
 use larder_engine::semantics::Decimal;
 use larder_engine::{
-    Arithmetic, Cache, Context, Delete, Deleted, Engine, EngineError, Expiry, FillContent, Flushed, Found,
-    Item, Key, Mode, Number, Older, Operation, Payload, Reply, Scope, Store, Stored, Timestamp, Token,
-    Touched,
+    Arithmetic, Cache, Context, Delete, Deleted, Engine, EngineError, ErrorKind, Expiry, FillContent,
+    Flushed, Found, Item, Key, Mode, Number, Older, Operation, Payload, Reply, Scope, Store, Stored,
+    Timestamp, Token, Touched,
 };
 
 use crate::core::{Asker, Core, Outcome, answer};
@@ -26,6 +27,21 @@ impl<C: Cache + ?Sized> Core<C> {
         ask: impl FnOnce(&dyn Engine) -> Reply<T>,
         outcome: impl FnOnce(&T) -> Outcome + 'static,
     ) -> Reply<T> {
+        let judge = |answer: &Result<T, EngineError>| match answer {
+            Ok(done) => outcome(done),
+            Err(error) => Outcome::of_error(error),
+        };
+        self.through_judged(context, key, ask, judge)
+    }
+
+    /// The same, for a command whose failures mean something of their own.
+    fn through_judged<T: 'static>(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        key: Key<'_>,
+        ask: impl FnOnce(&dyn Engine) -> Reply<T>,
+        judge: impl FnOnce(&Result<T, EngineError>) -> Outcome + 'static,
+    ) -> Reply<T> {
         let core = self.clone();
         let asker = Asker::of(context);
         let key = self.owned(key);
@@ -34,10 +50,7 @@ impl<C: Cache + ?Sized> Core<C> {
         let reply = ask(&*self.store);
         Reply::Pending(Operation::driven(context.worker, async move {
             let answer = answer(reply).await;
-            let outcome = match &answer {
-                Ok(done) => outcome(done),
-                Err(error) => Outcome::of_error(error),
-            };
+            let outcome = judge(&answer);
             core.conclude(&asker, &key, writing, lease, outcome).await?;
             answer
         }))
@@ -118,6 +131,21 @@ impl<C: Cache + ?Sized> Core<C> {
             _ => Outcome::Changed,
         };
         self.through(context, key, |store| store.touch(context, key, expiry), outcome)
+    }
+
+    /// A packet that only the store knows. What it does to the item it names, or did before it failed, nobody here knows:
+    /// the copy goes.
+    pub fn raw_through(self: &Arc<Self>, context: &Context<'_>, request: &[u8]) -> Reply<Vec<RawResponse>> {
+        if self.behind.is_some() {
+            return Reply::failed(ErrorKind::Unsupported);
+        }
+        match raw_key(request) {
+            None => self.store.raw_command(context, request),
+            Some(key) => {
+                let ask = |store: &dyn Engine| store.raw_command(context, request);
+                self.through_judged(context, key, ask, |_| Outcome::Changed)
+            }
+        }
     }
 
     /// A flush: the store, then the cache.

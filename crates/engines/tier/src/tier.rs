@@ -73,6 +73,8 @@ impl<C: Cache + ?Sized> Tier<C> {
             versions: below.versions || behind.is_some(),
             // Queued writes come first.
             scan_in_key_order: below.scan_in_key_order && behind.is_none(),
+            // They would overtake them.
+            raw_commands: below.raw_commands && behind.is_none(),
             ..below
         };
         let core = Arc::new(Core {
@@ -319,7 +321,7 @@ impl<C: Cache + ?Sized> Engine for Tier<C> {
     }
 
     fn raw_command(&self, context: &Context<'_>, request: &[u8]) -> Reply<Vec<RawResponse>> {
-        self.core.store.raw_command(context, request)
+        self.core.raw_through(context, request)
     }
 
     fn connection_opened(&self, context: &Context<'_>) {

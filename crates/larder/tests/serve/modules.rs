@@ -128,13 +128,25 @@ fn what_cannot_be_loaded_ends_the_start_with_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text.so");
     std::fs::write(&text, "no library").unwrap();
+    let mut bytes = std::fs::read(module("hash.c", &[])).unwrap();
+    // The machine's number in the head of the file.
+    bytes[18] ^= 0xb7;
+    let foreign = folder.path().join("foreign.so");
+    std::fs::write(&foreign, bytes).unwrap();
     let broken = |define: &str| module("broken.c", &[define]);
     let cases = [
+        (folder.path().join("missing.so"), "it cannot be read: No such file"),
         (text, "it is not a shared library"),
+        (foreign, "it was built for another machine"),
         (broken("-DNO_ENTRY"), "it is no engine"),
         (broken("-DWRONG_INTERFACE"), "its interface has the number 2"),
         (broken("-DNULL_HANDLE"), "gives no handle"),
+        (broken("-DREFUSES"), "create_instance failed with 0x06"),
         (broken("-DMISSING_REQUIRED"), "the slot `store` of its table is empty"),
+        (
+            broken("-DGARBAGE_REQUIRED"),
+            "the slot `get` of its table does not point into the module's own code",
+        ),
         (broken("-DCONFIG_CRASH"), "it crashed in create_instance"),
         (broken("-DINITIALIZE_CRASH"), "it crashed in initialize"),
     ];
@@ -320,6 +332,34 @@ fn packets_that_only_a_module_knows_reach_it() {
     // One with a key goes where the key is routed.
     client.send(packet(0xa4, b""));
     client.expect_close();
+    server.stop_cleanly();
+}
+
+/// The cache cannot know what such a packet does to the item; it must not answer with what was there before.
+#[test]
+fn a_packet_that_only_a_module_knows_leaves_no_old_copy_above_it() {
+    if !has_compiler() {
+        return;
+    }
+    let stack = format!("ram > module('{}')", module("hash.c", &[]).display());
+    let server = Launch::bare().args(["-l", "127.0.0.1:0", "--store", &stack]).start();
+    let [mut client, mut owner] = [(); 2].map(|()| server.connect());
+    client.ask("set k 0 0 3\r\nold\r\nset other 0 0 1\r\no\r\n", "STORED\r\nSTORED\r\n");
+    for number in 0..5 {
+        client.get("k");
+        client.get("other");
+        let value = format!("new {number}");
+        let mut put = packet(0xb0, b"k");
+        put[11] += value.len() as u8;
+        put.extend(value.as_bytes());
+        owner.send(put);
+        assert_eq!(owner.bytes(24)[6..8], [0, 0]);
+        assert_eq!(client.get("k").as_deref(), Some(&*value));
+    }
+    let hits = client.stack_stat("tier_hits");
+    client.get("other");
+    assert_eq!(client.stack_stat("tier_hits"), hits + 1, "copies of other keys stay");
+    drop((client, owner));
     server.stop_cleanly();
 }
 

@@ -175,7 +175,30 @@ static inline void base_reset_stats(ENGINE_HANDLE *handle, const void *cookie)
     __atomic_store_n(&engine.gets, 0, __ATOMIC_RELAXED);
 }
 
-/* TOUCH, GAT and GATQ; the rest is unknown. */
+/* A command of this engine alone: stores the packet's value under its key. */
+#define OPCODE_PUT 0xb0
+
+static inline ENGINE_ERROR_CODE base_put(const protocol_binary_request_header *request, const void *cookie,
+                                         ADD_RESPONSE response)
+{
+    uint16_t nkey = ntohs(request->request.keylen);
+    const uint8_t *key = request->bytes + sizeof request->bytes + request->request.extlen;
+    uint32_t nbytes = ntohl(request->request.bodylen) - request->request.extlen - nkey;
+    struct stored *it = items_make(&engine.items, key, nkey, nbytes, 0, 0);
+    if (it == NULL) {
+        return ENGINE_ENOMEM;
+    }
+    memcpy(value_of(it), key + nkey, nbytes);
+    uint64_t cas = 0;
+    ENGINE_ERROR_CODE outcome = items_store(&engine.items, it, &cas, OPERATION_SET);
+    items_release(&engine.items, it);
+    if (outcome == ENGINE_SUCCESS) {
+        response(NULL, 0, NULL, 0, NULL, 0, PROTOCOL_BINARY_RAW_BYTES, PROTOCOL_BINARY_RESPONSE_SUCCESS, cas, cookie);
+    }
+    return outcome;
+}
+
+/* TOUCH, GAT and GATQ, and the engine's own; the rest is unknown. */
 static inline ENGINE_ERROR_CODE base_unknown_command(ENGINE_HANDLE *handle, const void *cookie,
                                                      protocol_binary_request_header *request, ADD_RESPONSE response)
 {
@@ -183,6 +206,9 @@ static inline ENGINE_ERROR_CODE base_unknown_command(ENGINE_HANDLE *handle, cons
     uint8_t opcode = request->request.opcode;
     bool touches = opcode == PROTOCOL_BINARY_CMD_TOUCH;
     bool gets = opcode == PROTOCOL_BINARY_CMD_GAT || opcode == PROTOCOL_BINARY_CMD_GATQ;
+    if (opcode == OPCODE_PUT) {
+        return base_put(request, cookie, response);
+    }
     if (!touches && !gets) {
         return ENGINE_ENOTSUP;
     }
