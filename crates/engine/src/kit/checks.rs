@@ -26,6 +26,7 @@ use super::diagnosis::Diagnosis;
 use super::driver::Driver;
 use super::executor::PATIENCE;
 use super::failure::{Failure, Verdict, require};
+use super::mix::Words;
 use super::world::{Opened, World};
 
 pub use blocking::methods_do_not_block;
@@ -82,6 +83,22 @@ impl<'a> Subject<'a> {
     /// Says something that is no finding: what was done, or what could not be judged.
     pub(crate) fn note(&self, text: impl Into<String>) {
         self.notes.lock().push(text.into());
+    }
+
+    /// Which commands the engine has, and a note if they are not all.
+    pub(crate) fn words(&self, driver: &Driver) -> Words {
+        let words = Words::of(driver.client(), driver.executor());
+        let mut missing = Vec::new();
+        missing.extend((!words.marks).then_some("stale marks, tokens and CAS ids that the client chooses"));
+        missing.extend((!words.prefix_flushes).then_some("flushes of one prefix"));
+        if !missing.is_empty() {
+            let text = format!("not judged: {}, which this engine does not support", missing.join("; "));
+            let mut notes = self.notes.lock();
+            if !notes.contains(&text) {
+                notes.push(text);
+            }
+        }
+        words
     }
 
     /// What the checks said besides findings.

@@ -1,8 +1,11 @@
 //! Random commands that mean something: on few keys, with CAS ids seen before.
 
+use crate::error::ErrorKind;
+use crate::kit::client::Client;
 use crate::kit::command::{
     Command, HandOver, Outcome, StoreCommand, arithmetic, delete_with, get_with, step, store, touch,
 };
+use crate::kit::executor::LocalExecutor;
 use crate::kit::random::Random;
 use crate::request::{Arithmetic, Delete, Direction, Get, Initial, Mode, Older, Vivify};
 use crate::time::{Expiry, Timestamp};
@@ -17,7 +20,34 @@ pub struct Mix {
     /// Stale marks, tokens, CAS ids the client chooses: what no later plain read shows in full.
     hidden: bool,
     delayed_flushes: bool,
+    prefix_flushes: bool,
     expiry: bool,
+}
+
+/// Which commands an engine has at all; what it has not it refuses as not supported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Words {
+    /// Stale marks, tokens, CAS ids that the client chooses.
+    pub marks: bool,
+    /// Flushes of one prefix.
+    pub prefix_flushes: bool,
+}
+
+impl Words {
+    /// Asks an engine that nobody else uses yet; nothing of it stays.
+    pub(crate) fn of(client: &Client, executor: &LocalExecutor) -> Words {
+        let has = |command: Command| {
+            let outcome = executor.block_on(client.run(&command));
+            !matches!(outcome, Outcome::Refused(ErrorKind::Unsupported, _))
+        };
+        let key = b"has it words for this";
+        let words = Words {
+            marks: has(StoreCommand { stale: true, ..store(Mode::Set, key, b"") }.into()),
+            prefix_flushes: has(Command::Flush { prefix: Some(key.to_vec()), when: None }),
+        };
+        has(delete_with(key, Delete::default()));
+        words
+    }
 }
 
 impl Mix {
@@ -33,6 +63,7 @@ impl Mix {
             name: String::new(),
             hidden: true,
             delayed_flushes: true,
+            prefix_flushes: true,
             expiry: true,
         }
     }
@@ -50,6 +81,15 @@ impl Mix {
     /// What a later plain read shows in full, for audits after a crash. Values carry `client`.
     pub fn auditable(key_count: usize, client: &str) -> Self {
         Mix { name: format!("{client}-"), hidden: false, delayed_flushes: false, ..Mix::new(key_count) }
+    }
+
+    /// Of these, what an engine has words for.
+    pub fn within(self, words: Words) -> Self {
+        Mix {
+            hidden: self.hidden && words.marks,
+            prefix_flushes: self.prefix_flushes && words.prefix_flushes,
+            ..self
+        }
     }
 
     /// The keys.
@@ -130,6 +170,7 @@ impl Mix {
     fn flush(&self, random: &mut Random, now: Timestamp) -> Command {
         let prefixes: [&[u8]; 3] = [b"counter:", b"text:1", b"none"];
         let prefix = random.chance(4, 5).then(|| random.pick(&prefixes).to_vec());
+        let prefix = prefix.filter(|_| self.prefix_flushes);
         let delayed = self.delayed_flushes && random.chance(1, 2);
         let when = delayed.then(|| Timestamp(now.0 + 1 + random.below(5) as u32));
         Command::Flush { prefix, when }

@@ -31,12 +31,15 @@ pub fn concurrent_commands_have_an_order(subject: &Subject<'_>) -> Verdict {
 fn one_crowd(subject: &Subject<'_>, seed: u64) -> Verdict {
     let world = World::new();
     let engine = subject.open(&world)?;
+    let driver = Driver::new(engine.clone(), world.clock().clone());
+    let words = subject.words(&driver);
+    drop(driver);
     let crowd = Crowd {
         threads: THREADS,
         clients_per_thread: 2,
         commands: 150,
         seed,
-        mix: &|client| Mix::concurrent(KEYS, client),
+        mix: &|client| Mix::concurrent(KEYS, client).within(words),
         stop: &|| false,
     };
     let history = work(&engine, world.clock(), &Sequence::default(), &crowd);

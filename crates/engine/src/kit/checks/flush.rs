@@ -21,15 +21,17 @@ pub fn flush_removes_what_was_there(subject: &Subject<'_>) -> Verdict {
         for key in keys {
             driver.stored(set(key, b"v"))?;
         }
-        driver.run(flush_prefix(b"a:"))?;
-        driver.misses(b"a:1")?;
-        driver.holds(b"a", b"v")?;
-        driver.stored(set(b"a:1", b"after"))?;
-        driver.holds_all()?;
-        driver.run(flush_prefix(b"\xff"))?;
-        driver.misses(b"\xff\xff")?;
-        driver.run(flush_prefix(b"nobody"))?;
-        driver.holds_all()?;
+        if subject.words(driver).prefix_flushes {
+            driver.run(flush_prefix(b"a:"))?;
+            driver.misses(b"a:1")?;
+            driver.holds(b"a", b"v")?;
+            driver.stored(set(b"a:1", b"after"))?;
+            driver.holds_all()?;
+            driver.run(flush_prefix(b"\xff"))?;
+            driver.misses(b"\xff\xff")?;
+            driver.run(flush_prefix(b"nobody"))?;
+            driver.holds_all()?;
+        }
         driver.run(flush_all())?;
         for key in keys {
             driver.misses(key)?;
@@ -74,6 +76,9 @@ pub fn flush_waits_for_its_second(subject: &Subject<'_>) -> Verdict {
         driver.stored(set(b"a:2", b"later"))?;
         driver.clock().advance(2);
         driver.holds(b"a:2", b"later")?;
+        if !subject.words(driver).prefix_flushes {
+            return Ok(());
+        }
         // A flush of one prefix leaves the others.
         driver.stored(set(b"a:1", b"v"))?;
         driver.stored(set(b"b:1", b"v"))?;

@@ -11,7 +11,7 @@ pub fn random_commands_agree_with_the_rules(subject: &Subject<'_>) -> Verdict {
         subject
             .drive(|driver| {
                 let mut random = Random::part(0x5eed, seed);
-                let mut mix = Mix::everything(6);
+                let mut mix = Mix::everything(6).within(subject.words(driver));
                 for _ in 0..600 {
                     if random.chance(1, 10) {
                         driver.clock().advance(1 + random.below(3) as u32);
