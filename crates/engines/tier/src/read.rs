@@ -356,8 +356,10 @@ impl<C: Cache + ?Sized> Core<C> {
             let reply = store.get(context, key, get, &mut keep);
             kept(reply, keep)
         };
+        let has_versions = self.description.versions;
         let outcome = move |item: &Option<Item>| match item {
             None => Outcome::Told,
+            Some(_) if !has_versions => Outcome::Changed,
             Some(item) if item.found.version == 0 => Outcome::Read(as_kept(item, bump.then_some(now))),
             Some(item) => Outcome::Wrote(as_kept(item, bump.then_some(now)), item.found.version),
         };

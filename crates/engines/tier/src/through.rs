@@ -126,8 +126,9 @@ impl<C: Cache + ?Sized> Core<C> {
         key: Key<'_>,
         expiry: Expiry,
     ) -> Reply<Touched> {
-        let outcome = |touched: &Touched| match touched.version {
-            0 => Outcome::Told,
+        let has_versions = self.description.versions;
+        let outcome = move |touched: &Touched| match touched.version {
+            0 if has_versions => Outcome::Told,
             _ => Outcome::Changed,
         };
         self.through(context, key, |store| store.touch(context, key, expiry), outcome)

@@ -12,6 +12,8 @@ use larder_engine::kit::command::{delete, get, set};
 use larder_engine::kit::{Client, Command, LocalExecutor, Opened, Outcome, World, must_pass};
 use larder_engine::{Engine, ErrorKind};
 use larder_module::{ModuleEngine, ModuleOptions, OpenError};
+use larder_ram::{RamEngine, RamOptions};
+use larder_tier::{Tier, TierOptions};
 
 const RAM: &str = "exported_ram";
 
@@ -34,18 +36,30 @@ fn make(world: &World) -> Opened {
     Ok(Arc::new(open(world, RAM, None)?))
 }
 
+/// A cache over it that is too small for most of what a check keeps.
+fn make_cached(world: &World) -> Opened {
+    let services = world.services();
+    let cache = Arc::new(RamEngine::new(services.clone(), RamOptions::new(64 << 10)));
+    Ok(Arc::new(Tier::new(services, cache, make(world)?, TierOptions::default())?))
+}
+
 macro_rules! tests {
-    ([$($check:ident)*]) => {
-        $(
-            #[test]
-            fn $check() {
-                must_pass(stringify!($check), &make);
-            }
-        )*
+    ($name:ident, $make:ident, [$($check:ident)*]) => {
+        mod $name {
+            use super::*;
+
+            $(
+                #[test]
+                fn $check() {
+                    must_pass(stringify!($check), &$make);
+                }
+            )*
+        }
     };
 }
 
-larder_module::every_check!(tests!());
+larder_module::every_check!(tests!(alone, make,));
+larder_module::every_check!(tests!(below_a_cache, make_cached,));
 
 #[test]
 fn its_configuration_reaches_it() {
