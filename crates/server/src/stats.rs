@@ -17,14 +17,10 @@ mod guarded;
 mod own;
 mod settings;
 
-/// Answers `stats [argument]`. `false`: there is no such group here; an engine may know it.
+/// Answers `stats argument`. `false`: there is no such group here, or it is the general one: engines may know more.
 pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mut Output) -> bool {
-    let mut lines = Lines { form, out, text: String::new(), left_out: &[] };
+    let mut lines = Lines::new(form, out);
     match argument {
-        b"" => {
-            lines.left_out = general::left_out(&turn.shared().options.accepted);
-            general::lines(turn, &mut lines);
-        }
         b"settings" => settings::lines(turn, &mut lines),
         b"items" => classes::items(turn, &mut lines),
         b"slabs" => classes::slabs(turn, &mut lines),
@@ -48,36 +44,40 @@ pub(crate) fn answer(turn: &Turn<'_>, form: &Form<'_>, argument: &[u8], out: &mu
 }
 
 /// Groups that are memcached's; no engine is asked for one of them.
-const RESERVED_GROUPS: [&[u8]; 3] = [b"aggregate", b"connections", b"conns"];
+const RESERVED_GROUPS: [&[u8]; 2] = [b"connections", b"conns"];
 
-/// Asks the engines for a group that is none of the server's; an answer later, or one at once.
+/// Asks the engines for a group that is none of the server's, or for what they add to the general one; an answer later, or
+/// one at once. Of several engines each line of the general one says whose it is.
 pub(crate) fn ask_engines(turn: &Turn<'_>, group: &[u8]) -> Reply<StatLines> {
     let is_reserved = RESERVED_GROUPS.contains(&group) || group.starts_with(b"cachedump");
     if is_reserved {
         return Reply::failed(ErrorKind::Unsupported);
     }
+    let says_whose = group.is_empty() && engines(turn.routes).nth(1).is_some();
     let mut answers = Vec::new();
     let mut waits = false;
-    for engine in engines(turn.routes) {
+    for (number, engine) in engines(turn.routes).enumerate() {
+        let prefix = if says_whose { format!("stack:{number}:") } else { String::new() };
         let reply = engine.stats_group(&turn.context(), group);
         waits |= matches!(reply, Reply::Pending(_));
-        answers.push(reply);
+        answers.push((prefix, reply));
     }
     let mut gathered = Gathered::default();
     if !waits {
-        for answer in answers {
+        for (prefix, answer) in answers {
             if let Reply::Ready(answer) = answer {
-                gathered.take(answer);
+                gathered.take(&prefix, answer);
             }
         }
         return Reply::Ready(gathered.finish());
     }
     Reply::Pending(Operation::driven(&turn.state.worker, async move {
-        for answer in answers {
-            gathered.take(match answer {
+        for (prefix, answer) in answers {
+            let answer = match answer {
                 Reply::Ready(answer) => answer,
                 Reply::Pending(operation) => operation.await,
-            });
+            };
+            gathered.take(&prefix, answer);
         }
         gathered.finish()
     }))
@@ -91,9 +91,12 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn take(&mut self, answer: Result<StatLines, EngineError>) {
+    fn take(&mut self, prefix: &str, answer: Result<StatLines, EngineError>) {
         match answer {
-            Ok(lines) => self.lines.get_or_insert_default().extend(lines),
+            Ok(lines) => {
+                let lines = lines.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value));
+                self.lines.get_or_insert_default().extend(lines);
+            }
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) => self.error = self.error.take().or(Some(error)),
         }
@@ -108,17 +111,26 @@ impl Gathered {
     }
 }
 
-/// Writes what the engines said of a group.
+/// Writes what the engines said of a group, the general one behind the server's own numbers.
 pub(crate) fn tell_group(
     turn: &Turn<'_>,
     form: &Form<'_>,
+    is_general: bool,
     answer: Result<StatLines, EngineError>,
     out: &mut Output,
 ) -> Result<(), Close> {
     match answer {
         Ok(stats) => {
-            let mut lines = Lines { form, out, text: String::new(), left_out: &[] };
+            if is_general {
+                general::lines(turn, &mut Lines { of_engines: &stats, ..Lines::general(turn, form, out) });
+            }
+            let mut lines = Lines::new(form, out);
             stats.iter().for_each(|(name, value)| lines.stat(name, value));
+            out.answer(form, &Response::StatEnd);
+            Ok(())
+        }
+        Err(error) if is_general && error.kind() == ErrorKind::Unsupported => {
+            general::lines(turn, &mut Lines::general(turn, form, out));
             out.answer(form, &Response::StatEnd);
             Ok(())
         }
@@ -160,11 +172,23 @@ struct Lines<'a> {
     text: String,
     /// Names that this server does not report.
     left_out: &'static [&'static str],
+    /// Lines that stand in the place of the server's own of the same names.
+    of_engines: &'a [(String, String)],
+}
+
+impl<'a> Lines<'a> {
+    fn new(form: &'a Form<'a>, out: &'a mut Output) -> Self {
+        Lines { form, out, text: String::new(), left_out: &[], of_engines: &[] }
+    }
+
+    fn general(turn: &Turn<'_>, form: &'a Form<'a>, out: &'a mut Output) -> Self {
+        Lines { left_out: general::left_out(&turn.shared().options.accepted), ..Lines::new(form, out) }
+    }
 }
 
 impl StatsSink for Lines<'_> {
     fn stat(&mut self, name: &str, value: &dyn Display) {
-        if self.left_out.contains(&name) {
+        if self.left_out.contains(&name) || self.of_engines.iter().any(|(known, _)| known == name) {
             return;
         }
         self.text.clear();

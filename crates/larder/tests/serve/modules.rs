@@ -1,7 +1,7 @@
 //! Engines from shared libraries, in a whole server.
 
 #[path = "../../../engines/module/tests/support/build.rs"]
-mod build;
+pub mod build;
 
 use std::path::Path;
 
@@ -378,6 +378,39 @@ fn groups_of_statistics_may_be_a_module_s() {
     client.ask("stats log\r\n", "STAT done true\r\nEND\r\n");
     server.wait_for_log("talker counts 1 2 3 4 5 6 7 8 9 10");
     drop(client);
+    server.stop_cleanly();
+}
+
+#[test]
+fn a_module_adds_to_the_general_statistics() {
+    if !has_compiler() {
+        return;
+    }
+    let later = ["-e", "rate=100;functions=get_stats"];
+    for (library, arguments) in [(module("hash.c", &[]), &[][..]), (module("blocking.c", &[]), &later)] {
+        let server = start(&library, arguments);
+        let mut client = server.connect();
+        client.set("k", "v");
+        client.get("k");
+        let stats = client.stats("");
+        let count = |name: &str| stats.iter().filter(|(known, _)| known == name).count();
+        assert_eq!([count("pid"), count("engine_gets"), count("added_in_vain")], [1, 1, 0], "{stats:?}");
+        assert_eq!((client.stat("engine_gets"), client.stat("items_alive")), (1, 1));
+        drop(client);
+        server.stop_cleanly();
+    }
+    // Of several engines each line says whose it is.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("larder.toml");
+    let prefix = |key: &str, stack: &str| format!("[[prefix]]\nkey = \"{key}\"\nstack = \"{stack}\"\n");
+    let stack = format!("module('{}')", module("hash.c", &[]).display());
+    let text = format!("listen = [\"127.0.0.1:0\"]\n{}{}", prefix("a:", &stack), prefix("", "ram"));
+    std::fs::write(&file, text).unwrap();
+    let server = Launch::bare().arg("--config").arg(&file).start();
+    let stats = server.connect().stats("");
+    let names: Vec<_> = stats.iter().map(|(name, _)| name.as_str()).collect();
+    let whose: Vec<_> = names.iter().filter(|name| name.ends_with(":items_alive")).collect();
+    assert!(whose.len() == 1 && whose[0].starts_with("stack:"), "{names:?}");
     server.stop_cleanly();
 }
 

@@ -37,10 +37,12 @@ pub(crate) fn execute_keyless(
             if stats::answer(turn, form, argument, out) {
                 return Ok(None);
             }
+            let is_general = argument.is_empty();
             return match stats::ask_engines(turn, argument) {
-                Reply::Ready(answer) => stats::tell_group(turn, form, answer, out).map(|()| None),
+                Reply::Ready(answer) => stats::tell_group(turn, form, is_general, answer, out).map(|()| None),
                 Reply::Pending(operation) => {
-                    Ok(Some(Pending::new(form, Kind::Stats(turn.under_way(operation)))))
+                    let operation = turn.under_way(operation);
+                    Ok(Some(Pending::new(form, Kind::Stats { is_general, operation })))
                 }
             };
         }

@@ -63,7 +63,11 @@ pub(crate) enum Kind {
     },
     Touch(UnderWay<Touched>),
     Flush(UnderWay<()>),
-    Stats(UnderWay<StatLines>),
+    Stats {
+        /// Whether the server's own numbers come before the engines'.
+        is_general: bool,
+        operation: UnderWay<StatLines>,
+    },
     Raw(UnderWay<Vec<RawResponse>>),
     /// Certificates are being read again.
     Refresh(oneshot::Receiver<Result<(), String>>),
@@ -148,9 +152,9 @@ impl Pending {
                 respond(&form, &refreshed_response(refreshed.unwrap_or_else(|_| Err(String::new()))), out);
                 Ok(())
             }
-            Kind::Stats(operation) => {
+            Kind::Stats { is_general, operation } => {
                 let answer = std::task::ready!(Pin::new(operation).poll(task));
-                stats::tell_group(turn, &form, answer, out)
+                stats::tell_group(turn, &form, *is_general, answer, out)
             }
             Kind::Raw(operation) => {
                 let answer = std::task::ready!(Pin::new(operation).poll(task));
