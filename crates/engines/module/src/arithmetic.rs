@@ -30,10 +30,12 @@ pub(crate) fn count(
     let number = port.cookie.take_number();
     begin(port.module, context, async move {
         let _turn = turn(port.cookie, number).await;
-        match by_engine {
+        let answer = match by_engine {
             true => count_by_engine(port, &key, &arithmetic).await,
             false => count_by_hand(port, &key, &arithmetic).await,
-        }
+        };
+        port.count_step(&answer, arithmetic.direction);
+        answer
     })
 }
 

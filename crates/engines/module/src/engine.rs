@@ -12,6 +12,7 @@ use larder_engine::{
 
 use crate::error::breach;
 use crate::port::{Port, found};
+use crate::raw::block::{self, Counter};
 use crate::raw::cookie::{Attempt, Cookie};
 use crate::raw::held::Held;
 use crate::raw::layout::{Code, ItemPointer};
@@ -21,6 +22,9 @@ use crate::{arithmetic, touch, write};
 
 /// What no acknowledgement of a module promises more than: the interface has no word for what a success survives.
 pub(crate) const LEVEL: Durability = Durability::Ram;
+
+/// The group of statistics that sums over tenants. An engine has a function of its own for it.
+const AGGREGATE: &[u8] = b"aggregate";
 
 /// An engine from a shared library.
 pub struct ModuleEngine {
@@ -66,6 +70,10 @@ impl ModuleEngine {
         let reply = begin(self.module, context, async move {
             let _turn = turn(port.cookie, number).await;
             let read = port.read(&key, is_blocked).await?;
+            port.count(&[
+                Counter::CmdGet,
+                if read.is_some() { Counter::GetHits } else { Counter::GetMisses },
+            ]);
             Ok(read.map(|read| larder_engine::Item {
                 found: read.found,
                 value: bytes::Bytes::from(read.value).into(),
@@ -109,8 +117,15 @@ impl Engine for ModuleEngine {
         }
         let mut item = std::ptr::null_mut();
         match cookie.attempt(|| self.module.get(cookie, &buffer, &mut item)) {
-            Attempt::Done(Code::SUCCESS) => Reply::Ready(self.lend(cookie, &buffer, item, sink)),
-            Attempt::Done(Code::KEY_ENOENT) => Reply::done(None),
+            Attempt::Done(Code::SUCCESS) => {
+                let answer = self.lend(cookie, &buffer, item, sink);
+                Port { module: self.module, cookie }.count(&[Counter::CmdGet, Counter::GetHits]);
+                Reply::Ready(answer)
+            }
+            Attempt::Done(Code::KEY_ENOENT) => {
+                Port { module: self.module, cookie }.count(&[Counter::CmdGet, Counter::GetMisses]);
+                Reply::done(None)
+            }
             Attempt::Done(code) => Reply::failed(Port { module: self.module, cookie }.error(code)),
             Attempt::Blocked => self.get_later(context, Port { module: self.module, cookie }, buffer, true),
             Attempt::Again => self.get_later(context, Port { module: self.module, cookie }, buffer, false),
@@ -143,7 +158,9 @@ impl Engine for ModuleEngine {
         begin(self.module, context, async move {
             let _turn = turn(port.cookie, number).await;
             let flush = || port.module.flush(port.cookie, when);
-            match session::call(port.module, port.cookie, false, flush).await {
+            let code = session::call(port.module, port.cookie, false, flush).await;
+            port.count(&[Counter::CmdFlush]);
+            match code {
                 Code::SUCCESS => Ok(Flushed { level: LEVEL }),
                 code => Err(port.error(code)),
             }
@@ -180,12 +197,21 @@ impl Engine for ModuleEngine {
         let number = port.cookie.take_number();
         begin(self.module, context, async move {
             let _turn = turn(port.cookie, number).await;
+            if group.as_bytes() == AGGREGATE {
+                return port.aggregate();
+            }
             let get_stats = || {
                 // What was said before the engine answered "later" is said once more.
                 port.cookie.take_said();
                 port.module.get_stats(port.cookie, &group)
             };
             match session::call(port.module, port.cookie, false, get_stats).await {
+                Code::SUCCESS if group.is_empty() => {
+                    let own = lines(port.cookie);
+                    let is_new = |line: &(String, String)| !own.iter().any(|(name, _)| *name == line.0);
+                    let of_tenant = port.tenant_lines().into_iter().filter(is_new).collect::<Vec<_>>();
+                    Ok([own, of_tenant].concat())
+                }
                 Code::SUCCESS => Ok(lines(port.cookie)),
                 Code::KEY_ENOENT => Err(ErrorKind::Unsupported.into()),
                 code => Err(port.error(code)),
@@ -197,6 +223,7 @@ impl Engine for ModuleEngine {
         let counters = &self.module.counters;
         let all = [&counters.blocked, &counters.unasked, &counters.breaches, &counters.evictions];
         all.into_iter().for_each(|counter| counter.store(0, AtomicOrdering::Relaxed));
+        block::reset_all();
         session::want_reset(self.module);
     }
 

@@ -30,6 +30,7 @@
 //! | `open` | from a name to an engine, or to one line that says why not |
 //! | `engine`, `write`, `arithmetic`, `touch` | the commands |
 //! | `port` | the module's functions, asked until they answer |
+//! | `tenant` | counters that the module keeps apart for its tenants |
 //! | `checks` | which checks of the engine kit are about what C's interface has words for |
 //! | `session` | cookies and the operations that stand in line for them |
 //! | `raw` | the border to C: layouts, the library, tables, cookies, references |
@@ -43,6 +44,7 @@ mod port;
 mod profile;
 pub mod raw;
 mod session;
+mod tenant;
 mod touch;
 mod write;
 

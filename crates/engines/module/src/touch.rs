@@ -7,6 +7,7 @@ use larder_engine::{
 
 use crate::engine::{LEVEL, ModuleEngine, unsupported};
 use crate::port::{Port, Read, exptime};
+use crate::raw::block::Counter;
 use crate::raw::module::KeyBuffer;
 use crate::session::{self, begin, turn};
 
@@ -26,8 +27,14 @@ pub(crate) fn get(engine: &ModuleEngine, context: &Context<'_>, key: Key<'_>, ge
     let number = port.cookie.take_number();
     let reply = begin(port.module, context, async move {
         let _turn = turn(port.cookie, number).await;
-        let Some(before) = port.read(&key, false).await? else { return Ok(None) };
+        let miss = [Counter::CmdGet, Counter::CmdTouch, Counter::GetMisses, Counter::TouchMisses];
+        let Some(before) = port.read(&key, false).await? else {
+            port.count(&miss);
+            return Ok(None);
+        };
         let response = ask(port, OPCODE_GET_AND_TOUCH, &key, expiry).await?;
+        let hit = [Counter::CmdGet, Counter::CmdTouch, Counter::GetHits, Counter::TouchHits];
+        port.count(if response.is_some() { &hit } else { &miss });
         Ok(response.map(|response| touched_item(before, response, expiry)))
     });
     match reply {
@@ -57,12 +64,19 @@ pub(crate) fn touch(context: &Context<'_>, port: Port, key: Key<'_>, expiry: Exp
     let number = port.cookie.take_number();
     begin(port.module, context, async move {
         let _turn = turn(port.cookie, number).await;
-        // The response need not have flags and CAS, and what was touched may be gone the next moment.
-        let before = port.describe(&key, false).await?.ok_or(ErrorKind::NotFound)?.0;
-        let response = ask(port, OPCODE_TOUCH, &key, expiry).await?.ok_or(ErrorKind::NotFound)?;
-        let cas = if response.cas == 0 { before.cas } else { response.cas };
-        Ok(Touched { cas, flags: before.flags, level: LEVEL, version: 0 })
+        let answer = touch_now(port, &key, expiry).await;
+        let miss = [Counter::CmdTouch, Counter::TouchMisses];
+        port.count_found(&answer, &[Counter::CmdTouch, Counter::TouchHits], &miss);
+        answer
     })
+}
+
+async fn touch_now(port: Port, key: &KeyBuffer, expiry: Expiry) -> Result<Touched, EngineError> {
+    // The response need not have flags and CAS, and what was touched may be gone the next moment.
+    let before = port.describe(key, false).await?.ok_or(ErrorKind::NotFound)?.0;
+    let response = ask(port, OPCODE_TOUCH, key, expiry).await?.ok_or(ErrorKind::NotFound)?;
+    let cas = if response.cas == 0 { before.cas } else { response.cas };
+    Ok(Touched { cas, flags: before.flags, level: LEVEL, version: 0 })
 }
 
 /// Sends a packet with an expiry and a key; `None` if there is no such key.

@@ -7,6 +7,7 @@ use larder_engine::{
 
 use crate::engine::{LEVEL, ModuleEngine, unsupported};
 use crate::port::{New, Port, exptime};
+use crate::raw::block::Counter;
 use crate::raw::cookie::Attempt;
 use crate::raw::held::Held;
 use crate::raw::layout::{Code, StoreOperation};
@@ -100,7 +101,10 @@ pub(crate) fn store(
     let is_simple = !joins(order.operation) && !order.never_matches;
     let begun = match port.cookie.is_free() && is_simple {
         true => match store_now(port, &order, &key, store.value.as_slice()) {
-            Ok(reply) => return reply,
+            Ok(answer) => {
+                port.count_store(&answer, order.operation == StoreOperation::Cas);
+                return Reply::Ready(answer);
+            }
             Err(begun) => begun,
         },
         false => Begun::Not,
@@ -109,7 +113,10 @@ pub(crate) fn store(
     let value = owned(store.value, &begun);
     begin(port.module, context, async move {
         let _turn = turn(port.cookie, number).await;
-        store_later(port, order, key, value, begun).await
+        let compares = order.operation == StoreOperation::Cas;
+        let answer = store_later(port, order, key, value, begun).await;
+        port.count_store(&answer, compares);
+        answer
     })
 }
 
@@ -123,7 +130,12 @@ fn owned(value: Payload<'_>, begun: &Begun) -> (Bytes, usize) {
 }
 
 /// Stores without waiting; or how far it came.
-fn store_now(port: Port, order: &Order, key: &KeyBuffer, value: &[u8]) -> Result<Reply<Stored>, Begun> {
+fn store_now(
+    port: Port,
+    order: &Order,
+    key: &KeyBuffer,
+    value: &[u8],
+) -> Result<Result<Stored, EngineError>, Begun> {
     let mut item = std::ptr::null_mut();
     let flags = crate::port::flags_given(order.flags);
     let allocate = || port.module.allocate(port.cookie, key, value.len(), flags, order.exptime, &mut item);
@@ -134,14 +146,14 @@ fn store_now(port: Port, order: &Order, key: &KeyBuffer, value: &[u8]) -> Result
     };
     let held = match port.made(code, item, &order.new_item(value)) {
         Ok(held) => held,
-        Err(error) => return Ok(Reply::failed(error)),
+        Err(error) => return Ok(Err(error)),
     };
     let mut cas = 0;
     let attempt =
         port.cookie.attempt(|| port.module.store(port.cookie, held.pointer(), order.operation, &mut cas));
     match attempt {
-        Attempt::Done(Code::SUCCESS) => Ok(Reply::done(stored(cas, value.len()))),
-        Attempt::Done(code) => Ok(Reply::failed(port.error(code))),
+        Attempt::Done(Code::SUCCESS) => Ok(Ok(stored(cas, value.len()))),
+        Attempt::Done(code) => Ok(Err(port.error(code))),
         Attempt::Blocked => Err(Begun::Storing(held)),
         Attempt::Again => Err(Begun::Made(held)),
     }
@@ -245,9 +257,11 @@ pub(crate) fn delete(
             });
         }
         let remove = || port.module.remove(port.cookie, &key, compare.unwrap_or(0));
-        match call(port.module, port.cookie, false, remove).await {
+        let answer = match call(port.module, port.cookie, false, remove).await {
             Code::SUCCESS => Ok(Deleted { cas: 0, level: LEVEL, version: 0 }),
             code => Err(port.error(code)),
-        }
+        };
+        port.count_found(&answer, &[Counter::DeleteHits], &[Counter::DeleteMisses]);
+        answer
     })
 }

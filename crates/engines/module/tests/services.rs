@@ -152,6 +152,54 @@ fn evictions_without_a_cookie_are_counted() {
     visit.end();
 }
 
+#[test]
+fn each_tenant_has_counters_of_its_own() {
+    if !has_compiler() {
+        return;
+    }
+    use larder_engine::kit::command::{delete, get, increment, set};
+    let visit = talker(PROFILES[0].0, Profile::Auto, None);
+    let other = visit.another();
+    let nobody = visit.another();
+    visit.stats("tenant A");
+    visit.stats_of(&other, "tenant B");
+    visit.run(set(b"k", b"1"));
+    visit.run(get(b"k"));
+    visit.run(get(b"none"));
+    visit.run(increment(b"k", 1));
+    let cas = visit.run(get(b"k")).cas();
+    visit.run(set(b"k", b"x").compare(cas));
+    visit.run(set(b"k", b"x").compare(cas));
+    visit.executor.block_on(other.run(&get(b"k")));
+    visit.executor.block_on(other.run(&delete(b"none")));
+    visit.executor.block_on(nobody.run(&get(b"k")));
+    let counts = |stats: &std::collections::BTreeMap<String, String>| {
+        [
+            "cmd_get",
+            "get_hits",
+            "get_misses",
+            "cmd_set",
+            "cas_hits",
+            "cas_badval",
+            "incr_hits",
+            "delete_misses",
+        ]
+        .map(|name| stats[name].parse::<u64>().unwrap())
+    };
+    assert_eq!(counts(&visit.stats("")), [3, 2, 1, 3, 1, 1, 1, 0]);
+    assert_eq!(counts(&visit.stats_of(&other, "")), [1, 1, 0, 0, 0, 0, 0, 1]);
+    assert!(!visit.stats_of(&nobody, "").contains_key("cmd_get"), "it is no tenant's");
+    assert_eq!(counts(&visit.stats_of(&nobody, "aggregate")), [4, 3, 1, 3, 1, 1, 1, 1]);
+    // Authentication, or the engine's own will, may move a connection to another tenant.
+    visit.stats_of(&other, "tenant A");
+    visit.executor.block_on(other.run(&get(b"k")));
+    assert_eq!(counts(&visit.stats("")), [4, 3, 1, 3, 1, 1, 1, 0]);
+    visit.engine.reset_stats();
+    assert_eq!(counts(&visit.stats("aggregate")), [0; 8]);
+    drop((other, nobody));
+    visit.end();
+}
+
 /// A request of the binary protocol without extras, key or value.
 fn request(opcode: u8) -> Vec<u8> {
     let mut request = vec![0; 24];

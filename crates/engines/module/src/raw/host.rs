@@ -19,6 +19,7 @@ use larder_engine::engine::RawResponse;
 use larder_module_utilities::Utilities;
 use parking_lot::{Mutex, RwLock};
 
+use super::block::{new_stats, release_stats};
 use super::cookie::Cookie;
 use super::layout::{
     AllocatorTable, AuthData, CallbackTable, CallbackTableWithoutHandle, Code, ConfigItem, CookiePointer,
@@ -199,19 +200,6 @@ unsafe extern "C" fn parse_config_with_ssize(
     unsafe { (utilities.parse_config_with_ssize)(text, items, errors) }
 }
 
-/// Size of a block of counters, in bytes. What is in it is the server's affair.
-const STATS_BLOCK_BYTES: usize = 1024;
-
-extern "C" fn new_stats() -> *mut c_void {
-    // SAFETY: any size may be asked for; null is an answer that engines know.
-    unsafe { libc::calloc(1, STATS_BLOCK_BYTES) }
-}
-
-extern "C" fn release_stats(block: *mut c_void) {
-    // SAFETY: the block came from `new_stats`, and the engine gives it back once.
-    unsafe { libc::free(block) };
-}
-
 extern "C" fn evicting(cookie: CookiePointer, _key: *const c_void, _length: c_int) {
     let module = Cookie::from_pointer(cookie).and_then(Cookie::module).or_else(newest_module);
     if let Some(module) = module {
@@ -222,6 +210,7 @@ extern "C" fn evicting(cookie: CookiePointer, _key: *const c_void, _length: c_in
 const EXTENSION_LOGGER: c_int = 1;
 
 extern "C" fn register_extension(_kind: c_int, _extension: *mut c_void) -> bool {
+    tracing::warn!("a module brings an extension of the protocol, which this server has no place for");
     false
 }
 
@@ -441,7 +430,9 @@ extern "C" fn release_beta1(cookie: CookiePointer) {
     let _code = release(cookie);
 }
 
-extern "C" fn set_tap_nack_mode(_cookie: CookiePointer, _enable: bool) {}
+extern "C" fn set_tap_nack_mode(_cookie: CookiePointer, _enable: bool) {
+    tracing::warn!("a module asks for tap, which this server does not offer");
+}
 
 extern "C" fn no_hook(_hook: *mut c_void) -> bool {
     false

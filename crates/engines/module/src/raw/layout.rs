@@ -130,6 +130,12 @@ pub type AddResponse = extern "C" fn(
     u64,
     CookiePointer,
 ) -> bool;
+/// `get_stats_struct`
+pub type GetStatsStruct = unsafe extern "C" fn(Handle, CookiePointer) -> *mut c_void;
+/// What `aggregate_stats` is to call with each block, and with the place for their sums.
+pub type AddUp = extern "C" fn(*mut c_void, *mut c_void);
+/// `aggregate_stats`
+pub type AggregateStats = unsafe extern "C" fn(Handle, CookiePointer, AddUp, *mut c_void) -> Code;
 /// `unknown_command`
 pub type UnknownCommand = unsafe extern "C" fn(Handle, CookiePointer, *mut c_void, AddResponse) -> Code;
 /// `item_set_cas`

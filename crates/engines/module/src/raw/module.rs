@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::block;
 use super::cookie::Cookie;
 use super::host;
 use super::layout::{
@@ -45,6 +46,8 @@ struct Functions {
     item_set_cas: usize,
     get_item_info: usize,
     arithmetic: Option<layout::Arithmetic>,
+    get_stats_struct: Option<layout::GetStatsStruct>,
+    aggregate_stats: Option<layout::AggregateStats>,
     unknown_command: Option<layout::UnknownCommand>,
     errinfo: Option<layout::ErrInfo>,
 }
@@ -286,6 +289,12 @@ impl Module {
         self.functions.arithmetic.is_some()
     }
 
+    /// Whether it keeps counters for tenants.
+    #[inline]
+    pub(crate) fn has_tenants(&self) -> bool {
+        self.functions.get_stats_struct.is_some()
+    }
+
     /// Whether it knows commands of its own.
     pub(crate) fn has_unknown_command(&self) -> bool {
         self.functions.unknown_command.is_some()
@@ -426,6 +435,24 @@ impl Module {
     pub(crate) fn reset_stats(&self, cookie: &'static Cookie) {
         // SAFETY: handle and cookie are alive.
         unsafe { (self.functions.reset_stats)(self.handle(), cookie.pointer()) }
+    }
+
+    /// `get_stats_struct`; null if no block counts for this connection.
+    pub(crate) fn stats_block(&self, cookie: &'static Cookie) -> *mut c_void {
+        let Some(get_stats_struct) = self.functions.get_stats_struct else { return std::ptr::null_mut() };
+        // SAFETY: handle and cookie are alive.
+        unsafe { get_stats_struct(self.handle(), cookie.pointer()) }
+    }
+
+    /// `aggregate_stats`; `None` if the engine has none.
+    pub(crate) fn sum_of_blocks(&self, cookie: &'static Cookie) -> Option<(Code, block::Values)> {
+        let aggregate_stats = self.functions.aggregate_stats?;
+        let mut sums = block::Values::default();
+        // SAFETY: handle and cookie are alive; the sums outlive the call.
+        let code = unsafe {
+            aggregate_stats(self.handle(), cookie.pointer(), block::add_up, (&raw mut sums).cast())
+        };
+        Some((code, sums))
     }
 
     /// `unknown_command`; the responses come to [`Cookie::said`]. `None` if the engine has none.
@@ -651,8 +678,6 @@ fn check(table: &EngineTable, has_code: &dyn Fn(usize) -> bool, name: &str) -> R
     // Looked at for the warning only: this server offers neither.
     let _tap_notify = optional("tap_notify", table.tap_notify);
     let _tap_iterator = optional("get_tap_iterator", table.get_tap_iterator);
-    let _stats_struct = optional("get_stats_struct", table.get_stats_struct);
-    let _aggregate = optional("aggregate_stats", table.aggregate_stats);
     let item_set_cas = required("item_set_cas", table.item_set_cas)?;
     let get_item_info = required("get_item_info", table.get_item_info)?;
     // SAFETY: each word is what the engine's table has in the slot of that function, and is code of the engine; with the
@@ -675,6 +700,10 @@ fn check(table: &EngineTable, has_code: &dyn Fn(usize) -> bool, name: &str) -> R
             get_item_info,
             arithmetic: optional("arithmetic", table.arithmetic)
                 .map(|slot| function::<usize, layout::Arithmetic>(slot)),
+            get_stats_struct: optional("get_stats_struct", table.get_stats_struct)
+                .map(|slot| function::<usize, layout::GetStatsStruct>(slot)),
+            aggregate_stats: optional("aggregate_stats", table.aggregate_stats)
+                .map(|slot| function::<usize, layout::AggregateStats>(slot)),
             unknown_command: optional("unknown_command", table.unknown_command)
                 .map(|slot| function::<usize, layout::UnknownCommand>(slot)),
             errinfo: optional("errinfo", table.errinfo).map(|slot| function::<usize, layout::ErrInfo>(slot)),
