@@ -19,6 +19,7 @@ mod durability;
 mod encryption;
 mod main_job;
 mod malicious;
+mod module_campaign;
 mod modules;
 mod operating;
 mod ordering;
