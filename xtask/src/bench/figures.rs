@@ -10,6 +10,7 @@ mod larger_than_memory;
 mod malicious;
 mod memcached;
 mod memory;
+mod module;
 mod plain;
 mod single_flight;
 mod start;
@@ -39,6 +40,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         name: "hit",
         question: "what does a store below cost a hit, beside ram alone?",
         measure: hit::measure,
+    },
+    Figure {
+        name: "module",
+        question: "what does a look-up through a module in C cost, beside ram?",
+        measure: module::measure,
     },
     Figure {
         name: "cold-get",
