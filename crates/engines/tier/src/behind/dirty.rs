@@ -65,7 +65,7 @@ pub(crate) struct Entry {
     pub written: Timestamp,
     /// When it became dirty; of one that is on its way, when that one did.
     tick: u64,
-    /// When it was last changed.
+    /// While an older write is on its way: when the first came that has not gone with it.
     changed_tick: u64,
     /// Whether it is in [`Ages`].
     counted: bool,
@@ -266,11 +266,13 @@ impl Shard {
         entry.version = change.version;
         // Workers' seconds may differ; a write is not older than the one before it.
         entry.written = entry.written.max(change.written);
-        entry.changed_tick = change.tick;
         room.changed(entry.bytes(), before);
         match entry.state {
             State::Ready | State::SentThenChanged => {}
-            State::Sent => entry.state = State::SentThenChanged,
+            State::Sent => {
+                entry.state = State::SentThenChanged;
+                entry.changed_tick = change.tick;
+            }
             State::Refused => {
                 entry.state = State::Ready;
                 entry.tick = self.ages.add(change.tick);
@@ -346,7 +348,8 @@ impl Shard {
                 entry.item = None;
                 room.changed(entry.bytes(), before);
             }
-            Fate::Again if !changed => {}
+            // What was sent is in no store yet, whether or not a newer write goes in its place.
+            Fate::Again => {}
             // The newer write begins its own age.
             _ => {
                 if entry.counted {

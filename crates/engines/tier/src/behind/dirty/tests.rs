@@ -86,6 +86,31 @@ fn a_failed_write_goes_out_again_as_old_as_it_is() {
 }
 
 #[test]
+fn a_failed_write_that_was_changed_meanwhile_stays_as_old_as_it_is() {
+    let (mut shard, room) = (Shard::default(), Room::new(1000));
+    shard.put(write(b"a", b"1", 5), &room);
+    for tick in 6..20 {
+        let batch = take(&mut shard);
+        shard.put(write(b"a", b"2", tick), &room);
+        shard.finish(&batch[0].name, Fate::Again, &room);
+        assert_eq!(shard.ages.oldest(), Some(5));
+    }
+    let batch = take(&mut shard);
+    shard.finish(&batch[0].name, Fate::Done, &room);
+    assert_eq!((shard.ages.oldest(), room.bytes()), (None, 0));
+}
+
+#[test]
+fn the_age_of_what_came_meanwhile_is_that_of_its_first_write() {
+    let (mut shard, room) = (Shard::default(), Room::new(1000));
+    shard.put(write(b"a", b"1", 5), &room);
+    let batch = take(&mut shard);
+    (8..20).for_each(|tick| shard.put(write(b"a", b"2", tick), &room));
+    shard.finish(&batch[0].name, Fate::Done, &room);
+    assert_eq!(shard.ages.oldest(), Some(8));
+}
+
+#[test]
 fn a_refused_write_waits_without_an_age() {
     let (mut shard, room) = (Shard::default(), Room::new(1000));
     shard.put(write(b"a", b"1", 5), &room);
