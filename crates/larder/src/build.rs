@@ -6,9 +6,10 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use larder_engine::{Engine, EngineError, Services};
 use larder_file::{FileEngine, FileOptions};
 use larder_module::ModuleEngine;
@@ -34,7 +35,7 @@ pub struct Engines {
     shared_ram: Option<Arc<RamEngine>>,
     /// RAM of a stack's own, by the prefix it serves and its size.
     own_ram: HashMap<(String, u64), Arc<RamEngine>>,
-    /// Locked from the first store on.
+    /// Locked from the first store on, until the server stops.
     data_folder: Option<File>,
     /// Our own and tables.
     stores: HashMap<StoreName, Arc<dyn Engine>>,
@@ -257,6 +258,10 @@ impl Engines {
         if let Some(store) = self.stores.get(&name) {
             return Ok(store.clone());
         }
+        if layer.store().is_some() && plan.data.is_dir() {
+            // Before the store is opened: the folder of another server stays as it is.
+            self.lock_data_folder(plan)?;
+        }
         let services = self.services.clone();
         let store: Arc<dyn Engine> = match layer {
             Layer::Ram { .. } | Layer::Module(_) => return Err(cannot_be_built()),
@@ -264,11 +269,19 @@ impl Engines {
             Layer::Sqlite { file } => Arc::new(SqliteEngine::open(services, store_options(plan, file)?)?),
             Layer::Sql(table) => self.databases.open(plan, key, table)?,
         };
-        if self.data_folder.is_none() && layer.store().is_some() {
-            self.data_folder = Some(lock_folder(&plan.data)?);
+        if layer.store().is_some() {
+            // Where there was no folder, the store has made it.
+            self.lock_data_folder(plan)?;
         }
         self.stores.insert(name, store.clone());
         Ok(store)
+    }
+
+    fn lock_data_folder(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        if self.data_folder.is_none() {
+            self.data_folder = Some(lock_folder(&plan.data)?);
+        }
+        Ok(())
     }
 
     /// Every RAM.
@@ -446,17 +459,25 @@ fn tier_of(prefix: &config::Prefix) -> Option<TierName> {
     }
 }
 
+/// How long a server that was killed may take to let go of its folder.
+const DYING_MAX: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Keeps other servers off the data folder, also those whose stores have other names.
 fn lock_folder(folder: &Path) -> anyhow::Result<File> {
     let failed = |error: std::io::Error| anyhow!("{}: cannot be locked: {error}", folder.display());
     let file = File::open(folder).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(anyhow!(
-            "{}: another larder has this data folder open; stop it, or give this one a folder of its own with --data",
-            folder.display()
-        )),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    let until = Instant::now() + DYING_MAX;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => bail!(
+                "{}: another larder has this data folder open; stop it, or take another folder (a server with --data)",
+                folder.display()
+            ),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Starts that must be refused: the message names the offender and says what to do, and nothing is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -192,9 +192,14 @@ fn a_folder_that_another_larder_has() {
     let server = Launch::new("ram > sqlite", data.path()).start();
     let mut client = server.connect();
     client.set("a", "1");
-    for stack in ["sqlite", "ram > sqlite", "sqlite(other.db)"] {
+    let names = || -> BTreeSet<_> {
+        fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let before = names();
+    for stack in ["sqlite", "ram > sqlite", "sqlite(other.db)", "file(other)"] {
         let said = Launch::new(stack, data.path()).refusal();
         assert_says(&said, &[&data.path().display().to_string(), "another larder", "--data"]);
+        assert_eq!(names(), before, "a store of the refused server's own was made");
     }
     assert_eq!(client.get("a").as_deref(), Some("1"));
     client.set("b", "2");
