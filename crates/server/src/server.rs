@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use larder_engine::Clock;
 use larder_protocol::Choice;
@@ -108,19 +109,21 @@ impl Bound {
             Guard::new(options.authentication.clone(), options.tls.clone()).map_err(StartError::Guard)?;
         check_tls(&options, &guard)?;
         let mut listeners = Vec::new();
+        let until = Instant::now() + DYING_MAX;
         for address in &options.listen {
-            let listener = Listener::bind(address, options.backlog).map_err(|source| {
-                let address = match address {
-                    ListenAddress::Tcp(address) | ListenAddress::Tls(address, _) => address.to_string(),
-                    crate::ListenAddress::Unix { path, .. } => format!("unix:{}", path.display()),
-                };
-                StartError::Listen { address, source }
-            })?;
+            let listener =
+                patiently(until, || Listener::bind(address, options.backlog)).map_err(|source| {
+                    let address = match address {
+                        ListenAddress::Tcp(address) | ListenAddress::Tls(address, _) => address.to_string(),
+                        crate::ListenAddress::Unix { path, .. } => format!("unix:{}", path.display()),
+                    };
+                    StartError::Listen { address, source }
+                })?;
             listeners.push(listener);
         }
         let mut datagrams = Vec::new();
         for address in &options.udp {
-            let listener = UdpListener::bind(*address);
+            let listener = patiently(until, || UdpListener::bind(*address));
             let named = |source| StartError::Listen { address: format!("udp:{address}"), source };
             datagrams.push(listener.map_err(named)?);
         }
@@ -144,6 +147,22 @@ impl Bound {
             .map(Listener::name)
             .chain(self.datagrams.iter().map(UdpListener::name))
             .collect()
+    }
+}
+
+/// How long a server that was killed may take to let go of its addresses.
+const DYING_MAX: Duration = Duration::from_secs(1);
+
+/// Binds; tries again until then while something else has the address.
+fn patiently<T>(until: Instant, mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                thread::sleep(PAUSE)
+            }
+            bound => return bound,
+        }
     }
 }
 
@@ -249,5 +268,30 @@ fn join(name: &str, thread: JoinHandle<io::Result<()>>) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!("{name}: {error}"),
         Err(_panic) => tracing::error!("{name}: ended by a fault of its own; please report it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_let_go_is_taken() {
+        let later = Instant::now() + Duration::from_secs(60);
+        let mut tries = 0;
+        let bound = patiently(later, || {
+            tries += 1;
+            if tries < 3 { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(tries) }
+        });
+        assert_eq!(bound.unwrap(), 3);
+    }
+
+    #[test]
+    fn what_waiting_does_not_mend_is_said_at_once() {
+        let failing =
+            |until, kind: io::ErrorKind| patiently(until, || Err::<(), _>(kind.into())).unwrap_err().kind();
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(failing(later, io::ErrorKind::PermissionDenied), io::ErrorKind::PermissionDenied);
+        assert_eq!(failing(Instant::now(), io::ErrorKind::AddrInUse), io::ErrorKind::AddrInUse);
     }
 }
