@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use larder_engine::Services;
 use larder_engine::disk::Disk;
@@ -243,8 +243,10 @@ fn make_folder(disk: &dyn Disk, folder: &Path, made: &mut Vec<PathBuf>) -> anyho
         missing.push(path.to_owned());
     }
     for path in missing.into_iter().rev() {
-        disk.create_folder(&path)?;
-        disk.sync_folder(above(&path))?;
+        let made_durably = disk.create_folder(&path).and_then(|()| disk.sync_folder(above(&path)));
+        made_durably.with_context(|| {
+            format!("{} cannot be made; name a folder where this user may make one", path.display())
+        })?;
         made.push(path);
     }
     Ok(())

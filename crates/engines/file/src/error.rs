@@ -10,8 +10,8 @@ use larder_engine::{EngineError, ErrorKind};
 pub enum OpenError {
     /// Another process has it.
     #[error(
-        "{folder}: another larder has this folder open (lock file {lock}); stop it, or give this one another folder \
-         with --data"
+        "{folder}: another larder has this folder open (lock file {lock}); stop it, or take another folder \
+         (a server with --data)"
     )]
     Locked {
         /// The store's folder.

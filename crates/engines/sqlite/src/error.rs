@@ -11,8 +11,8 @@ use rusqlite::ErrorCode;
 pub enum OpenError {
     /// Another process has it.
     #[error(
-        "{folder}: another larder has this data folder open (lock file {lock}); stop it, or give this one \
-         another folder with --data"
+        "{folder}: another larder has this data folder open (lock file {lock}); stop it, or take another folder \
+         (a server with --data, a check with a copy made by `larder backup`)"
     )]
     Locked {
         /// The data folder.

@@ -95,10 +95,11 @@ fn bracket_advice(text: &str) -> String {
 fn parse_port_after_colon(text: &str, port: Option<&str>) -> Result<u16, Objection> {
     let digits = port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
-        objection(
-            format!("`{text}` has no port after its host"),
-            "write a number from 1 to 65535 after a colon, or 0 for any free port",
-        )
+        let problem = match digits {
+            Some(digits) => format!("`{text}`: {digits} is too large for a port"),
+            None => format!("`{text}` has no port after its host"),
+        };
+        objection(problem, "write a number from 1 to 65535 after a colon, or 0 for any free port")
     })
 }
 

@@ -126,7 +126,7 @@ fn wrong_addresses_are_refused() {
         (":11211", "the address has no host before its port", FORMS),
         ("host:", "`host:` has no port after its host", PORT),
         ("host:+1", "`host:+1` has no port after its host", PORT),
-        ("host:65536", "`host:65536` has no port after its host", PORT),
+        ("host:65536", "`host:65536`: 65536 is too large for a port", PORT),
         ("[::1]11211", "`[::1]11211` has no port after its host", PORT),
         ("[::1", "`[::1`: the bracket is not closed", "write [v6]:port"),
         ("[localhost]:1", "`localhost` is no IPv6 address", "write one, as in [::1]:11211"),
